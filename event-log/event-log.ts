@@ -1,0 +1,86 @@
+/**
+ * PORT 1: the durable, partitioned, append-only log between the gateway and the processors.
+ *
+ * Promises that every adapter keeps, held by `event-log.contract.ts`:
+ *
+ * - **Durability.** When the promise of {@link EventLog.append} resolves, the record survives a crash of any
+ *   process. When it rejects with a retryable error, the record may or may not be in the log.
+ * - **Order.** Records of one partition are read in the order in which `append` was called by one process.
+ *   Retries inside an adapter neither lose nor reorder.
+ * - **Log time.** Each record carries the time of its append, set by the log, which never runs backwards
+ *   within a partition.
+ * - **Errors** are `EventLogError`s; their `retryable` tells whether the same call may succeed later.
+ */
+export interface EventLog {
+  /** Number of partitions of a topic. Throws `UnknownTopicError` for a topic that the log was not opened with. */
+  partitions(topic: string): number;
+
+  /**
+   * Appends one record; resolves with its offset once it is durable. Calls are grouped into commits by the
+   * adapter. The value must not be changed until the promise settles. Rejects with `UnknownTopicError`,
+   * `UnknownPartitionError`, `RecordTooLargeError`, `EventLogFullError` (too much is pending: slow down),
+   * `EventLogUnavailableError` (not durable within the append deadline) or `EventLogClosedError`.
+   */
+  append(topic: string, partition: number, key: string, value: Buffer): Promise<bigint>;
+
+  /** Joins a consumer group on a topic and delivers batches until the consumer is closed. */
+  consume(options: ConsumeOptions): Promise<Consumer>;
+
+  /** Resolves when the log answers, rejects with an `EventLogError` within a few seconds when it does not. */
+  ping(): Promise<void>;
+
+  /** Makes pending appends durable (or rejects them at their deadline), closes its consumers, frees everything. */
+  close(): Promise<void>;
+}
+
+/** One record as it is read. `key` and `value` are lent until the batch's handler settles: copy to keep. */
+export interface LogRecord {
+  readonly offset: bigint;
+  /** When the log appended it, ms since the epoch. Never runs backwards within a partition. */
+  readonly logTime: number;
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+/** Consecutive records of one partition, at least one, in offset order (offsets may have gaps). */
+export interface RecordBatch {
+  readonly partition: number;
+  readonly records: readonly LogRecord[];
+  /** The offset that the next record appended to the partition would get, as known when this was fetched. */
+  readonly endOffset: bigint;
+  /**
+   * Aborts when the partition is being taken away or the consumer is closing. A handler that waits or retries
+   * must then reject soon; whatever it returns afterwards is not committed.
+   */
+  readonly signal: AbortSignal;
+}
+
+/** A consumer group's position in one partition. */
+export interface Commit {
+  /** The first offset that has not been dealt with: reading resumes here. */
+  readonly offset: bigint;
+  /** Opaque to the log, at most 1 KiB, stored with the offset and handed back on assignment. */
+  readonly metadata: string;
+}
+
+export interface ConsumeOptions {
+  readonly topic: string;
+  readonly group: string;
+  /** A partition is now owned. Called before its first batch; `committed` is undefined when the group has no position. */
+  onAssigned(partition: number, committed: Commit | undefined): void | Promise<void>;
+  /** A partition is no longer owned: forget what is held for it. Not called for partitions still owned at close. */
+  onRevoked(partition: number): void;
+  /**
+   * Handles one batch; never called twice at once for a partition, but partitions run concurrently. A returned
+   * commit is stored durably before the partition's next batch, unless the partition was lost meanwhile.
+   * A rejection makes the consumer deliver the same batch again after a pause.
+   */
+  onBatch(batch: RecordBatch): Promise<Commit | undefined>;
+  /** Something went wrong that the consumer recovers from by itself; for logs and counters. */
+  onError(error: Error): void;
+}
+
+export interface Consumer {
+  /** Aborts the handlers' signals, waits for them, stores what they returned, leaves the group. Idempotent. */
+  close(): Promise<void>;
+}
