@@ -1,0 +1,126 @@
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import type { Consumer, EventLog, RecordBatch } from '../event-log/event-log.ts';
+import type { TopicNames } from '../event-log/topics.ts';
+import type { MetricStore } from '../metric-store/metric-store.ts';
+import type { FoldConfig } from './fold.ts';
+import { decodeFoldPosition } from './fold-position.ts';
+import { PartitionFold } from './partition-fold.ts';
+import { createProcessorEvents, type ProcessorEvents } from './processor-events.ts';
+import { RowWriter } from './row-writer.ts';
+import { Ticker } from './ticker.ts';
+
+export interface ProcessorOptions {
+  readonly log: EventLog;
+  readonly store: MetricStore;
+  readonly topics: TopicNames;
+  /** Consumer group: processors of one group share the partitions. */
+  readonly group: string;
+  readonly fold: FoldConfig;
+  /** Writes to the store that run at once. */
+  readonly maxConcurrentWrites: number;
+  readonly maxRowsPerWrite: number;
+  readonly commitIntervalMs: number;
+  readonly logger: Logger;
+  readonly registry: Registry;
+  /** Wall clock, ms since the epoch; decides when to append a tick, never what is computed. */
+  readonly clock: () => number;
+}
+
+export interface Processor {
+  /** Why the processor makes no progress, or undefined when it does. */
+  failing(): string | undefined;
+  /** Finishes the batches in hand, commits, leaves the group. */
+  close(): Promise<void>;
+}
+
+/** Starts folding the telemetry topic's partitions that the group gives this process. */
+export async function openProcessor(options: ProcessorOptions): Promise<Processor> {
+  const events = createProcessorEvents(options.registry, options.logger);
+  const partitions = new OwnedPartitions(options, events);
+  const consumer: Consumer = await options.log.consume({
+    topic: options.topics.telemetry,
+    group: options.group,
+    onAssigned: (partition, committed) => {
+      const position = decodeFoldPosition(committed, options.fold);
+      events.partitionAssigned(partition, position.start.offset);
+      partitions.add(partition, position);
+    },
+    onRevoked: (partition) => {
+      events.partitionRevoked(partition);
+      partitions.remove(partition);
+    },
+    onBatch: (batch) => partitions.fold(batch),
+    onError: (error) => events.consumerFailed(error),
+  });
+  return {
+    failing: () => events.failing(),
+    async close() {
+      partitions.stopTicking();
+      await consumer.close();
+    },
+  };
+}
+
+interface OwnedPartition {
+  readonly fold: PartitionFold;
+  readonly ticker: Ticker;
+}
+
+/** The folds of the partitions that this process owns. */
+class OwnedPartitions {
+  readonly #options: ProcessorOptions;
+  readonly #events: ProcessorEvents;
+  readonly #rowWriter: RowWriter;
+  readonly #owned = new Map<number, OwnedPartition>();
+
+  constructor(options: ProcessorOptions, events: ProcessorEvents) {
+    const { store, maxConcurrentWrites, maxRowsPerWrite } = options;
+    this.#options = options;
+    this.#events = events;
+    this.#rowWriter = new RowWriter({ store, events, maxConcurrentWrites, maxRowsPerWrite });
+  }
+
+  add(partition: number, position: ReturnType<typeof decodeFoldPosition>): void {
+    this.remove(partition);
+    const { log, topics, fold: config, commitIntervalMs, clock } = this.#options;
+    const events = this.#events;
+    const fold = new PartitionFold({
+      partition,
+      position,
+      config,
+      log,
+      quarantineTopic: topics.quarantine,
+      rowWriter: this.#rowWriter,
+      events,
+      commitIntervalMs,
+    });
+    const ticker = new Ticker({
+      log,
+      topic: topics.telemetry,
+      partition,
+      clock,
+      onFailure: (error) => events.logAppendFailed(error),
+    });
+    this.#owned.set(partition, { fold, ticker });
+  }
+
+  remove(partition: number): void {
+    this.#owned.get(partition)?.ticker.stop();
+    this.#owned.delete(partition);
+  }
+
+  stopTicking(): void {
+    for (const { ticker } of this.#owned.values()) ticker.stop();
+  }
+
+  async fold(batch: RecordBatch) {
+    const owned = this.#owned.get(batch.partition);
+    if (owned === undefined)
+      throw new Error(`partition ${batch.partition} delivered a batch before it was assigned`);
+    owned.ticker.pause();
+    const commit = await owned.fold.fold(batch);
+    owned.ticker.scheduleFor(owned.fold.nextClosesAtLogTime);
+    return commit;
+  }
+}
