@@ -2,7 +2,7 @@ import { deserialize, serialize } from 'node:v8';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { LogRecord } from '../event-log/event-log.ts';
-import { encodeTelemetryEvent } from '../event-log/telemetry-event.ts';
+import { encodeTelemetryEvent, encodeTick } from '../event-log/telemetry-event.ts';
 import { type Aggregate, mergeAggregates } from '../metric-store/aggregate.ts';
 import type { WindowAggregate } from '../metric-store/metric-store.ts';
 import { createFoldOutput, type FoldConfig, type FoldOutput, step } from './fold.ts';
@@ -223,6 +223,31 @@ describe('a message', () => {
     const { quarantined } = foldAll([record]);
     expect(quarantined).toMatchObject([{ reason: 'undecodable_event', detail: 'unknown event version 7' }]);
     expect(quarantined[0]?.payload.toString()).toBe('{"v":7}');
+  });
+});
+
+describe('a pane', () => {
+  const opened: LogRecord = {
+    offset: 0n,
+    logTime: 1_732_460_005_000,
+    key: Buffer.from('d1'),
+    value: encodeTelemetryEvent(1_732_460_005_000, Buffer.from('{"metrics":{"t":1}}')),
+  };
+  const tickAt = (logTime: number): LogRecord => ({
+    offset: 1n,
+    logTime,
+    key: Buffer.alloc(0),
+    value: encodeTick(),
+  });
+
+  test('stays open while the watermark is a millisecond before the end of its window', () => {
+    expect(foldAll([opened, tickAt(1_732_460_006_299)]).rows).toEqual([]);
+  });
+
+  test('is emitted by the record that brings the watermark to the end of its window', () => {
+    expect(foldAll([opened, tickAt(1_732_460_006_300)]).rows).toMatchObject([
+      { deviceId: 'd1', metric: 't', resolutionMs: 1_000, windowStart: 1_732_460_005_000, pane: 0 },
+    ]);
   });
 });
 
