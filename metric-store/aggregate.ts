@@ -1,4 +1,10 @@
-import { addValue, type Distribution, mergeDistributions, NO_DISTRIBUTION } from './distribution.ts';
+import {
+  addValue,
+  type Distribution,
+  isAbsent,
+  mergeDistributions,
+  NO_DISTRIBUTION,
+} from './distribution.ts';
 
 /**
  * An additive summary of readings: two aggregates of the same window can always be merged, across panes, windows
@@ -26,8 +32,9 @@ export interface Aggregate {
   distribution: Distribution;
 }
 
-/** The aggregate of a single reading. `timestamp` is its event time in ms. */
-export function createAggregate(value: number, timestamp: number): Aggregate {
+/** The aggregate of a single reading, a finite number. `timestamp` is its event time in ms. */
+export function createAggregate(reading: number, timestamp: number): Aggregate {
+  const value = unsignedZero(reading);
   return {
     count: 1,
     sum: value,
@@ -42,8 +49,9 @@ export function createAggregate(value: number, timestamp: number): Aggregate {
   };
 }
 
-/** Adds a reading to an aggregate, in place. */
-export function addReading(aggregate: Aggregate, value: number, timestamp: number): void {
+/** Adds a reading, a finite number, to an aggregate, in place. */
+export function addReading(aggregate: Aggregate, reading: number, timestamp: number): void {
+  const value = unsignedZero(reading);
   const count = aggregate.count + 1;
   const sum = saturate(aggregate.sum + value);
   const deviation = count * value - sum;
@@ -83,6 +91,11 @@ export function mergeAggregates(a: Aggregate, b: Aggregate): Aggregate {
   };
 }
 
+/** -0 is the reading 0: the two compare equal, so which of them is the smallest would depend on their order. */
+function unsignedZero(value: number): number {
+  return value + 0;
+}
+
 /** Sums that leave the range of a double stay at its edge: stores and JSON have no infinity. */
 function saturate(value: number): number {
   return Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value));
@@ -90,7 +103,7 @@ function saturate(value: number): number {
 
 /** Rows read without distributions merge into one without. */
 function mergePresent(a: Distribution, b: Distribution): Distribution {
-  return a === NO_DISTRIBUTION || b === NO_DISTRIBUTION ? NO_DISTRIBUTION : mergeDistributions(a, b);
+  return isAbsent(a) || isAbsent(b) ? NO_DISTRIBUTION : mergeDistributions(a, b);
 }
 
 function isEarlier(at: number, value: number, thanAt: number, thanValue: number): boolean {

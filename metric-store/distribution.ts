@@ -33,8 +33,16 @@ export const MAX_RAW_VALUES = 64;
  */
 export const MAX_BUCKETS = 2_048;
 
-/** What a selection without distributions carries. */
-export const NO_DISTRIBUTION: Distribution = Object.freeze({ kind: 'raw', values: [] });
+const NO_VALUES: number[] = [];
+Object.freeze(NO_VALUES);
+
+/** What a selection without distributions carries. Frozen: adding a value to it throws. */
+export const NO_DISTRIBUTION: Distribution = Object.freeze({ kind: 'raw', values: NO_VALUES });
+
+/** Whether a distribution is `NO_DISTRIBUTION` or a copy of it: one of at least one value is never empty. */
+export function isAbsent(distribution: Distribution): boolean {
+  return distribution.kind === 'raw' && distribution.values.length === 0;
+}
 
 const GAMMA = (1 + RELATIVE_ACCURACY) / (1 - RELATIVE_ACCURACY);
 const PER_LOG = 1 / Math.log(GAMMA);
@@ -113,7 +121,8 @@ function sumCounts(buckets: readonly (readonly [number, number])[]): number {
 
 /** The value whose relative distance to both edges of the bucket is the stated error. */
 function bucketValue(bucket: number): number {
-  return Math.min((2 * GAMMA ** bucket) / (GAMMA + 1), Number.MAX_VALUE);
+  // From the lower edge: the upper edge of the highest bucket is beyond the range of a double.
+  return Math.min(GAMMA ** (bucket - 1) * ((2 * GAMMA) / (GAMMA + 1)), Number.MAX_VALUE);
 }
 
 /** A sketch of its own: never shares buckets with the argument. */

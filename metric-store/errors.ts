@@ -28,6 +28,12 @@ export class MetricStoreSchemaError extends MetricStoreError {
   readonly retryable = false;
 }
 
+/** The bytes of a stored distribution are damaged, or of a format that this version does not know. */
+export class UnreadableDistributionError extends MetricStoreError {
+  readonly code = 'METRIC_STORE_UNREADABLE_DISTRIBUTION';
+  readonly retryable = false;
+}
+
 /** The store will never take these rows of a write; every other row of that write is durable. */
 export class RowsRefusedError extends MetricStoreError {
   readonly code = 'METRIC_STORE_ROWS_REFUSED';
