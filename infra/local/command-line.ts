@@ -10,9 +10,10 @@ export const USAGE = `usage: npm run services -- start|stop|status|install [kafk
   status     what is running
   install    get what is missing (Debian packages as root, Kafka's jars)
 
-  --folder DIR  where they keep everything (default: .services in the checkout)
-  --json        one JSON object on stdout
-  --kill        stop with SIGKILL at once, as a crash would
+  --folder DIR           where they keep everything (default: .services in the checkout)
+  --json                 one JSON object on stdout
+  --kill                 stop with SIGKILL at once, as a crash would
+  --install-limit SEC    give up fetching Kafka's jars after this time (default: 280)
 `;
 
 const VERBS = ['start', 'stop', 'status', 'install'] as const;
@@ -23,6 +24,7 @@ export interface CommandLine {
   readonly folder: string;
   readonly json: boolean;
   readonly kill: boolean;
+  readonly installLimitMs: number;
 }
 
 /** Throws an `Error` with one sentence when the arguments are not of the form that `USAGE` shows. */
@@ -34,12 +36,16 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
       folder: { type: 'string' },
       json: { type: 'boolean', default: false },
       kill: { type: 'boolean', default: false },
+      'install-limit': { type: 'string', default: '280' },
     },
   });
   const [verbWord, ...nameWords] = positionals;
   const verb = VERBS.find((known) => known === verbWord);
   if (verb === undefined) throw new Error(`${verbWord ?? 'nothing'} is not one of ${VERBS.join(', ')}`);
   if (values.kill && verb !== 'stop') throw new Error('--kill goes with stop');
+  const installLimit = Number(values['install-limit']);
+  if (!(installLimit > 0))
+    throw new Error(`--install-limit ${values['install-limit']} is not a number of seconds`);
   const unknown = nameWords.find((word) => !SERVER_NAMES.some((name) => name === word));
   if (unknown !== undefined) throw new Error(`${unknown} is not one of ${SERVER_NAMES.join(', ')}`);
   return {
@@ -48,5 +54,6 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     folder: resolve(values.folder ?? join(packageRoot(), '.services')),
     json: values.json,
     kill: values.kill,
+    installLimitMs: installLimit * 1_000,
   };
 }

@@ -1,7 +1,7 @@
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { identifyProcess } from './process-identity.ts';
+import { identifyProcess, isRunning, parseIdentity } from './process-identity.ts';
 
 let attempts = 0;
 
@@ -59,8 +59,8 @@ function discardStale(path: string, stale: string, aside: string): void {
 }
 
 function isHeld(holder: string): boolean {
-  const { pid } = /"pid":(?<pid>\d+)/.exec(holder)?.groups ?? {};
-  return pid !== undefined && JSON.stringify(identifyProcess(Number(pid))) === holder;
+  const identity = parseIdentity(holder);
+  return identity !== undefined && isRunning(identity);
 }
 
 function readLock(path: string): string | undefined {

@@ -6,7 +6,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { withFileLock } from './file-lock.ts';
 import { chooseFreePorts } from './free-port.ts';
 import type { Address, Command, LocalServer } from './local-server.ts';
-import { endProcess, identifyProcess, isRunning, type ProcessIdentity } from './process-identity.ts';
+import {
+  endProcess,
+  identifyProcess,
+  isIdentity,
+  isRunning,
+  type ProcessIdentity,
+} from './process-identity.ts';
 
 /** What a folder remembers of one server: `ports` from its first start on, `process` while it is meant to run. */
 interface InstanceRecord {
@@ -28,6 +34,12 @@ export class ServerStartError extends Error {
   override readonly name = 'ServerStartError';
 }
 
+export interface StartOptions {
+  readonly report: (line: string) => void;
+  /** How long fetching what is not installed yet may take, ms. */
+  readonly installLimitMs: number;
+}
+
 /** How long a server may take to end after SIGTERM before it is killed. */
 const STOP_GRACE_MS = 20_000;
 
@@ -38,7 +50,7 @@ const STOP_GRACE_MS = 20_000;
 export function startInstance(
   server: LocalServer,
   folder: string,
-  report: (line: string) => void,
+  { report, installLimitMs }: StartOptions,
 ): Promise<RunningInstance> {
   return locked(server, folder, async () => {
     const record = readRecord(folder) ?? { ports: await chooseFreePorts(server.portCount) };
@@ -47,7 +59,7 @@ export function startInstance(
       return running(server, record.ports, record.process);
     }
     await server.requireTools();
-    await server.install(report);
+    await server.install(report, installLimitMs);
     const identity = await spawnDetached(await server.prepare(folder, record.ports), logFile(server, folder));
     writeRecord(folder, { ...record, process: identity });
     await waitForAnswer(server, folder, record.ports, identity);
@@ -163,14 +175,5 @@ function isInstanceRecord(value: unknown): value is InstanceRecord {
   if (typeof value !== 'object' || value === null || !('ports' in value) || !Array.isArray(value.ports))
     return false;
   if (!value.ports.every((port) => Number.isInteger(port))) return false;
-  if (!('process' in value)) return true;
-  const identity = value.process;
-  return (
-    typeof identity === 'object' &&
-    identity !== null &&
-    'pid' in identity &&
-    typeof identity.pid === 'number' &&
-    'startedAt' in identity &&
-    typeof identity.startedAt === 'string'
-  );
+  return !('process' in value) || isIdentity(value.process);
 }

@@ -79,6 +79,9 @@ share.coordinator.state.topic.min.isr=1
 # Quick tests: groups form at once, may have short sessions, and internal topics have few partitions to open.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+# A broker that comes back after a kill waits until its former session has expired.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 
@@ -112,10 +115,10 @@ function jarFolder(): string {
   return join(homedir(), '.cache/sluice', `kafka-${version}`);
 }
 
-async function installJars(report: (line: string) => void): Promise<void> {
+async function installJars(report: (line: string) => void, limitMs: number): Promise<void> {
   const target = jarFolder();
   if (existsSync(target)) return;
-  await withFileLock(`${target}.lock`, 300_000, async () => {
+  await withFileLock(`${target}.lock`, limitMs, async () => {
     if (existsSync(target)) return;
     const maven = findProgram('mvn');
     if (maven === undefined) throw new MissingToolError(`kafka: mvn not found: ${HOW_TO_GET}`);
@@ -128,12 +131,30 @@ async function installJars(report: (line: string) => void): Promise<void> {
         '-DincludeScope=runtime',
         `-DoutputDirectory=${incoming}`,
       ];
-      await run(maven, ['-q', '-B', '-f', pomFile(), ...goal], { timeout: 280_000, maxBuffer: 16 << 20 });
+      await runMaven(maven, ['-q', '-B', '-f', pomFile(), ...goal], limitMs);
       renameSync(incoming, target);
     } finally {
       rmSync(incoming, { recursive: true, force: true });
     }
   });
+}
+
+async function runMaven(maven: string, args: readonly string[], limitMs: number): Promise<void> {
+  const started = Date.now();
+  try {
+    await run(maven, args, { timeout: limitMs, maxBuffer: 16 << 20 });
+  } catch (cause) {
+    const late = Date.now() - started >= limitMs;
+    const reason = late ? `not complete after ${limitMs / 1_000} s` : mavenProblem(cause);
+    throw new Error(`kafka: fetching the jars failed, try npm run services -- install kafka: ${reason}`, {
+      cause,
+    });
+  }
+}
+
+function mavenProblem(cause: unknown): string {
+  const output = cause instanceof Error && 'stdout' in cause ? String(cause.stdout) : String(cause);
+  return output.split('\n').find((line) => line.includes('ERROR')) ?? output;
 }
 
 /** Asks for cluster metadata without topics: true once the broker has joined its own cluster. */

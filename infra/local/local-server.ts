@@ -16,8 +16,11 @@ export interface LocalServer {
   readonly debianPackages: readonly string[];
   /** Refuses with `MissingToolError` when the server cannot be run on this machine. */
   requireTools(): Promise<void>;
-  /** Fetches what no Debian package brings. Safe to call at the same time from several processes. */
-  install(report: (line: string) => void): Promise<void>;
+  /**
+   * Fetches what no Debian package brings, unless it is there. Safe to call at the same time from several processes.
+   * Refuses when it takes longer than `limitMs`.
+   */
+  install(report: (line: string) => void, limitMs: number): Promise<void>;
   /** Writes the configuration into `folder` (which exists) and says what to run. Keeps what an earlier run stored. */
   prepare(folder: string, ports: readonly number[]): Promise<Command>;
   address(port: number): Address;

@@ -20,6 +20,22 @@ export function isRunning(identity: ProcessIdentity): boolean {
   return identifyProcess(identity.pid)?.startedAt === identity.startedAt;
 }
 
+/** The identity that `JSON.stringify` made of one; `undefined` when `json` is not one. */
+export function parseIdentity(json: string): ProcessIdentity | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return isIdentity(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function isIdentity(value: unknown): value is ProcessIdentity {
+  if (typeof value !== 'object' || value === null || !('pid' in value) || !('startedAt' in value))
+    return false;
+  return Number.isInteger(value.pid) && typeof value.startedAt === 'string';
+}
+
 /**
  * Ends exactly that process and resolves once it is gone: SIGTERM, then SIGKILL after `graceMs`. With a grace of 0 it is
  * SIGKILL at once. Resolves to false, and signals nothing, when the process does not run any more.

@@ -24,13 +24,14 @@ async function perform(line: CommandLine, server: LocalServer): Promise<Row> {
   const folder = join(line.folder, server.name);
   switch (line.verb) {
     case 'start':
-      return startInstance(server, folder, report);
+      return startInstance(server, folder, { report, installLimitMs: line.installLimitMs });
     case 'stop':
-      return { state: (await stopInstance(server, folder, line.kill)) ? 'stopped' : 'was not running' };
+      if (!(await stopInstance(server, folder, line.kill))) return { state: 'was not running' };
+      return { state: line.kill ? 'killed' : 'stopped' };
     case 'status':
       return inspectInstance(server, folder);
     case 'install':
-      await server.install(report);
+      await server.install(report, line.installLimitMs);
       await server.requireTools();
       return { state: 'installed' };
   }
