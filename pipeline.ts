@@ -26,13 +26,6 @@ export interface Pipeline {
   close(): Promise<void>;
 }
 
-/** The roles asked for cannot run with the engines that the configuration names. */
-export class RoleError extends Error {
-  readonly code = 'PIPELINE_ROLE';
-  readonly retryable = false;
-  override readonly name = 'RoleError';
-}
-
 /** Opens the roles sink-first in this process. What was opened is closed again when a later part fails. */
 export async function openPipeline(
   config: Config,
@@ -40,7 +33,6 @@ export async function openPipeline(
   logger: Logger,
   signal?: AbortSignal,
 ): Promise<Pipeline> {
-  refuseSplitEmbedded(config, roles);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const parts = new Parts(logger);
@@ -66,8 +58,12 @@ async function openParts(parts: Parts, context: Context): Promise<Pipeline> {
   const checks: HealthCheck[] = [];
   const storeNeeded = roles.includes('processor') || roles.includes('api');
   const logNeeded = roles.includes('gateway') || roles.includes('processor');
-  const store = storeNeeded ? parts.add('metric store', await openStore(context)) : undefined;
-  const log = logNeeded ? parts.add('event log', await openLog(context)) : undefined;
+  const store = storeNeeded
+    ? parts.add('metric store', await openMetricStore(config, logger, context.signal))
+    : undefined;
+  const log = logNeeded
+    ? parts.add('event log', await openEventLog(config, logger, context.signal))
+    : undefined;
   if (store !== undefined) checks.push({ name: 'metric-store', check: () => store.ping() });
   if (log !== undefined) checks.push({ name: 'event-log', check: () => log.ping() });
 
@@ -116,23 +112,8 @@ async function openParts(parts: Parts, context: Context): Promise<Pipeline> {
   return { mqttUrl, httpUrl: http.url, close: () => parts.close() };
 }
 
-function refuseSplitEmbedded({ eventLog, metricStore }: Config, roles: readonly Role[]): void {
-  if (roles.length === ROLES.length) return;
-  const [role] = roles;
-  const remedy = 'run all roles in one process with `sluice start`, or configure';
-  if (role !== 'api' && eventLog.kind === 'embedded') {
-    throw new RoleError(
-      `\`sluice ${role}\` alone cannot share the embedded event log: ${remedy} eventLog.kind: kafka`,
-    );
-  }
-  if (role !== 'gateway' && metricStore.kind === 'embedded') {
-    throw new RoleError(
-      `\`sluice ${role}\` alone cannot share the embedded metric store: ${remedy} metricStore.kind: influxdb`,
-    );
-  }
-}
-
-function openLog({ config, logger, signal }: Context): Promise<EventLog> {
+/** The event log that the configuration names. */
+export function openEventLog(config: Config, logger: Logger, signal?: AbortSignal): Promise<EventLog> {
   const { eventLog, gateway, dataFolder } = config;
   const { appendTimeout: appendTimeoutMs, maxPendingBytes } = eventLog;
   const topics = topicSpecs(eventLog, gateway.maxPayloadBytes);
@@ -162,7 +143,8 @@ function topicSpecs(eventLog: Config['eventLog'], maxPayloadBytes: number): Topi
   ];
 }
 
-function openStore({ config, logger, signal }: Context): Promise<MetricStore> {
+/** The metric store that the configuration names. */
+export function openMetricStore(config: Config, logger: Logger, signal?: AbortSignal): Promise<MetricStore> {
   const { metricStore, dataFolder } = config;
   const resolutions = resolutionsOf(config);
   if (metricStore.kind === 'embedded') {
