@@ -1,0 +1,43 @@
+import { EventLogUnavailableError } from '../errors.ts';
+
+/** Connecting a socket to a broker, and the first exchange on it. */
+export const CONNECTION_TIMEOUT_MS = 4_000;
+
+/** One request on an open connection. A connection that misses it once is not trusted again. */
+export const REQUEST_TIMEOUT_MS = 7_000;
+
+/** How long a broker may wait for its in-sync replicas before it answers that they are late. */
+export const ACKS_TIMEOUT_MS = 5_000;
+
+/**
+ * Settles as `work` does, or rejects with `EventLogUnavailableError` after `ms`. kafkajs has waits without an
+ * end of their own (SASL exchanges, `disconnect` with a request in flight), so nothing of it is awaited bare.
+ */
+export async function withDeadline<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new EventLogUnavailableError(`Kafka: ${what} took more than ${ms} ms`)),
+      ms,
+    );
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits `ms`, or less when the signal aborts. Never rejects. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) return resolve();
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+  });
+}

@@ -1,0 +1,110 @@
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+const KAFKAJS_VERSION = '2.2.4';
+const PRODUCE_RESPONSES_WITH_BATCHES = [3, 4, 5, 6, 7] as const;
+
+/** kafkajs is not the version, or not built the way, that the corrections below were written for. */
+export class KafkajsPatchError extends Error {
+  readonly code = 'KAFKAJS_PATCH';
+  readonly retryable = false;
+  override readonly name = 'KafkajsPatchError';
+}
+
+interface RequestQueue {
+  readonly pending: readonly unknown[];
+}
+
+/** The assignment that a batch was fetched under; a new object for each generation of the group. */
+interface ConsumerGroup {
+  readonly offsetManager: object | null;
+}
+
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+type ConsumerGroupFetch = (this: ConsumerGroup, nodeId: unknown) => Promise<object[]>;
+
+const staleness = new WeakMap<object, () => boolean>();
+let patched = false;
+
+/**
+ * Corrects three things inside kafkajs that its options cannot reach. Applies once per process, to every
+ * kafkajs client in it. Throws `KafkajsPatchError` when kafkajs differs from what is expected.
+ */
+export function patchKafkajs(): void {
+  if (patched) return;
+  const version = property(require('kafkajs/package.json'), 'version');
+  if (version !== KAFKAJS_VERSION) {
+    throw new KafkajsPatchError(`kafkajs is ${String(version)}; its patches are for ${KAFKAJS_VERSION}`);
+  }
+  stopIdleTimer();
+  reportProduceErrorsByPartition();
+  stampFetchedBatches();
+  patched = true;
+}
+
+/**
+ * Whether the consumer has joined a new generation of its group since this batch was fetched. kafkajs can rejoin
+ * while batches of the old generation are queued or being handled; such a batch may skip records of the new
+ * one, and what is committed for it would pass as the new one's.
+ */
+export function isStaleBatch(batch: object): boolean {
+  return staleness.get(batch)?.() ?? false;
+}
+
+/** An idle connection re-arms a 1 ms timer for ever, 7 % of a core: arm it only when a request is waiting. */
+function stopIdleTimer(): void {
+  const prototype = property(require('kafkajs/src/network/requestQueue'), 'prototype');
+  const schedule = method<(this: RequestQueue) => void>(prototype, 'scheduleCheckPendingRequests');
+  replace(prototype, 'scheduleCheckPendingRequests', function patchedSchedule(this: RequestQueue) {
+    if (this.pending.length > 0) schedule.call(this);
+  });
+}
+
+/**
+ * kafkajs throws the first partition's error and forgets what became of the others in the same response, and of
+ * the requests to other brokers: retrying then appends records twice. With this, results carry `errorCode`.
+ */
+function reportProduceErrorsByPartition(): void {
+  for (const version of PRODUCE_RESPONSES_WITH_BATCHES) {
+    const response: unknown = require(`kafkajs/src/protocol/requests/produce/v${version}/response`);
+    method(response, 'parse');
+    replace(response, 'parse', async (decoded: unknown) => decoded);
+  }
+}
+
+/** Drops batches fetched across a rejoin, and remembers for the others how to tell that they have become stale. */
+function stampFetchedBatches(): void {
+  const prototype = property(require('kafkajs/src/consumer/consumerGroup'), 'prototype');
+  const fetch = method<ConsumerGroupFetch>(prototype, 'fetch');
+  replace(prototype, 'fetch', async function patchedFetch(this: ConsumerGroup, nodeId: unknown) {
+    const { offsetManager } = this;
+    const batches = await fetch.call(this, nodeId);
+    if (this.offsetManager !== offsetManager) return [];
+    for (const batch of batches) staleness.set(batch, () => this.offsetManager !== offsetManager);
+    return batches;
+  });
+}
+
+function property(target: unknown, name: string): unknown {
+  if ((typeof target !== 'object' && typeof target !== 'function') || target === null) {
+    throw new KafkajsPatchError(`kafkajs: expected something with a "${name}"`);
+  }
+  return Reflect.get(target, name);
+}
+
+function method<T extends (...args: never[]) => unknown = Method>(target: unknown, name: string): T {
+  const found = property(target, name);
+  if (!isMethod<T>(found)) throw new KafkajsPatchError(`kafkajs: "${name}" is not a function`);
+  return found;
+}
+
+function isMethod<T>(value: unknown): value is T {
+  return typeof value === 'function';
+}
+
+function replace(target: unknown, name: string, by: unknown): void {
+  if ((typeof target !== 'object' && typeof target !== 'function') || target === null) {
+    throw new KafkajsPatchError(`kafkajs: nothing to hold "${name}"`);
+  }
+  if (!Reflect.set(target, name, by)) throw new KafkajsPatchError(`kafkajs: "${name}" is read-only`);
+}
