@@ -1,7 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import { connectAsync } from 'mqtt';
@@ -36,7 +35,7 @@ async function json(...args: string[]): Promise<Record<string, Record<string, un
 }
 
 function newFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'sluice-services-'));
+  return mkdtempSync(join(inject('servicesFolder'), 'services-test-'));
 }
 
 async function discardFolder(): Promise<void> {

@@ -3,7 +3,15 @@
 // skipping its suites), and TEST_KAFKA_BROKERS, TEST_INFLUXDB_URL or TEST_MOSQUITTO_URL (use that one).
 // All test files share one server of each kind: each uses topics, groups and databases of its own.
 import { type ChildProcess, execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ProvidedContext } from 'vitest';
@@ -20,10 +28,15 @@ declare module 'vitest' {
     influxdbUrl: string;
     /** '' when there is no Mosquitto and its suites are skipped. */
     mosquittoUrl: string;
+    /**
+     * A folder for tests that run servers of their own: those of `services --folder <servicesFolder>/<any name>` are ended, and
+     * all of it removed, after the run, however it ends.
+     */
+    servicesFolder: string;
   }
 }
 
-const KEYS: Readonly<Record<ServerName, keyof ProvidedContext>> = {
+const KEYS: Readonly<Record<ServerName, Exclude<keyof ProvidedContext, 'servicesFolder'>>> = {
   kafka: 'kafkaBrokers',
   influxdb: 'influxdbUrl',
   mosquitto: 'mosquittoUrl',
@@ -50,8 +63,14 @@ export async function setup(project: TestProject): Promise<void> {
   if (!['', 'none', 'required'].includes(mode)) {
     throw new Error(`TEST_SERVICES is ${JSON.stringify(mode)}, expected none, required, or nothing`);
   }
+  ensureBuilt();
   removeAbandoned();
-  const outcomes = await Promise.all(SERVER_NAMES.map((name) => obtain(name, mode)));
+  folder = makeFolder();
+  // Ctrl-C makes vitest exit without its teardown.
+  process.once('exit', teardown);
+  project.provide('servicesFolder', folder);
+  const shared = join(folder, 'shared');
+  const outcomes = await Promise.all(SERVER_NAMES.map((name) => obtain(name, mode, shared)));
   const problems: string[] = [];
   for (const [index, name] of SERVER_NAMES.entries()) {
     const outcome = outcomes[index];
@@ -73,22 +92,20 @@ export function teardown(): void {
   folder = undefined;
 }
 
-async function obtain(name: ServerName, mode: string): Promise<Outcome> {
+function obtain(name: ServerName, mode: string, inFolder: string): Promise<Outcome> | Outcome {
   const given = GIVEN[name];
   if (given !== undefined && given !== '') return { address: given };
   if (mode === 'none') return { problem: 'TEST_SERVICES=none' };
-  ensureBuilt();
-  return start(name, ownFolder());
+  return start(name, inFolder);
 }
 
-function ownFolder(): string {
-  if (folder === undefined) {
-    folder = mkdtempSync(join(tmpdir(), FOLDER_PREFIX));
-    writeFileSync(join(folder, OWNER_FILE), JSON.stringify(identifyProcess(process.pid)));
-    // Ctrl-C makes vitest exit without its teardown.
-    process.once('exit', teardown);
-  }
-  return folder;
+/** A folder that names its owner from the moment at which it can be found. */
+function makeFolder(): string {
+  const incoming = mkdtempSync(join(tmpdir(), 'sluice-test-'));
+  writeFileSync(join(incoming, OWNER_FILE), JSON.stringify(identifyProcess(process.pid)));
+  const path = incoming.replace(/sluice-test-(?=[^/]*$)/, FOLDER_PREFIX);
+  renameSync(incoming, path);
+  return path;
 }
 
 function start(name: ServerName, inFolder: string): Promise<Outcome> {
@@ -124,17 +141,17 @@ function ensureBuilt(): void {
 /** Ends what test runs left behind that were killed before their teardown. */
 function removeAbandoned(): void {
   for (const entry of readdirSync(tmpdir()).filter((name) => name.startsWith(FOLDER_PREFIX))) {
-    const abandoned = join(tmpdir(), entry);
-    const owner = join(abandoned, OWNER_FILE);
-    if (!existsSync(owner)) continue;
-    const identity = parseIdentity(readFileSync(owner, 'utf8'));
-    if (identity === undefined || !isRunning(identity)) remove(abandoned);
+    const owner = join(tmpdir(), entry, OWNER_FILE);
+    const identity = existsSync(owner) ? parseIdentity(readFileSync(owner, 'utf8')) : undefined;
+    if (identity === undefined || !isRunning(identity)) remove(join(tmpdir(), entry));
   }
 }
 
 function remove(stale: string): void {
-  if (existsSync(PROGRAM)) {
-    spawnSync(process.execPath, [PROGRAM, 'stop', '--kill', '--folder', stale], { timeout: 60_000 });
+  for (const entry of readdirSync(stale, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    const args = [PROGRAM, 'stop', '--kill', '--folder', join(stale, entry.name)];
+    spawnSync(process.execPath, args, { timeout: 60_000 });
   }
   rmSync(stale, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
 }
