@@ -13,6 +13,8 @@ import type { MetricStore } from './metric-store/metric-store.ts';
 import { openProcessor } from './processors/processor.ts';
 import { openApi, openOperations } from './query/api.ts';
 
+type KafkaSasl = NonNullable<Extract<Config['eventLog'], { kind: 'kafka' }>['sasl']>;
+
 export const ROLES = ['gateway', 'processor', 'api'] as const;
 export type Role = (typeof ROLES)[number];
 
@@ -126,10 +128,15 @@ export function openEventLog(config: Config, logger: Logger, signal?: AbortSigna
     brokers,
     clientId,
     ssl,
-    ...(replicationFactor === undefined ? {} : { replicationFactor }),
-    ...(sasl === undefined ? {} : { sasl: { ...sasl, password: sasl.password ?? '' } }),
+    // -1 asks the brokers for their default.
+    replicationFactor: replicationFactor ?? -1,
+    ...(sasl === undefined ? {} : { sasl: saslOf(sasl) }),
     ...(signal === undefined ? {} : { signal }),
   });
+}
+
+function saslOf({ mechanism, username, password = '' }: KafkaSasl) {
+  return { mechanism, username, password };
 }
 
 function topicSpecs(eventLog: Config['eventLog'], maxPayloadBytes: number): TopicSpec[] {

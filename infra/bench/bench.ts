@@ -7,6 +7,7 @@ import { type Engine, type Figure, median, type Services } from './figures.ts';
 import { benchFold } from './fold-bench.ts';
 import { benchGateway } from './gateway-bench.ts';
 import { benchProcessor } from './processor-bench.ts';
+import { startServices, stopServices } from './services.ts';
 
 const program = new Command('bench')
   .description(
@@ -15,8 +16,9 @@ const program = new Command('bench')
   .option('--rounds <n>', 'rounds; the median is reported', Number, 3)
   .option('--messages <n>', 'messages per gateway round', Number, 200_000)
   .option('--clients <n>', 'MQTT clients', Number, 100)
-  .option('--kafka <brokers>', 'host:port of Kafka; without it the Kafka engine is left out')
-  .option('--influxdb <url>', 'address of InfluxDB; without it the InfluxDB engine is left out')
+  .option('--kafka <brokers>', 'host:port of a running Kafka; otherwise one is started')
+  .option('--influxdb <url>', 'address of a running InfluxDB; otherwise one is started')
+  .option('--embedded-only', 'measure the embedded engines alone')
   .option('--only <part>', 'fold, gateway or processor')
   .option('--json <file>', 'also write the figures to a file')
   .parse();
@@ -27,16 +29,17 @@ const options = program.opts<{
   clients: number;
   kafka?: string;
   influxdb?: string;
+  embeddedOnly?: boolean;
   only?: string;
   json?: string;
 }>();
 
-const services: Services = { kafka: options.kafka, influxdb: options.influxdb };
 const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
 const figures: Figure[] = [];
 const wants = (part: string) => options.only === undefined || options.only === part;
-const engines: Engine[] =
-  services.kafka !== undefined && services.influxdb !== undefined ? ['embedded', 'scaled-out'] : ['embedded'];
+const servicesFolder = join(folder, 'services');
+const services = findServices();
+const engines: Engine[] = services === undefined ? ['embedded'] : ['embedded', 'scaled-out'];
 
 const machine = `${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
 say(`${new Date().toISOString()}  ${machine}`);
@@ -50,6 +53,7 @@ try {
   if (wants('gateway')) await runGateway();
   if (wants('processor')) await runProcessor();
 } finally {
+  stopServices(servicesFolder);
   rmSync(folder, { recursive: true, force: true });
 }
 if (options.json !== undefined)
@@ -57,6 +61,13 @@ if (options.json !== undefined)
     options.json,
     `${JSON.stringify({ v: 1, machine, at: new Date().toISOString(), figures }, null, 2)}\n`,
   );
+
+function findServices(): Services | undefined {
+  const { kafka, influxdb, embeddedOnly } = options;
+  if (kafka !== undefined && influxdb !== undefined) return { kafka, influxdb };
+  if (embeddedOnly === true || options.only === 'fold') return undefined;
+  return startServices(servicesFolder, say);
+}
 
 async function runGateway(): Promise<void> {
   const cpu: Record<string, number[]> = {};
@@ -122,8 +133,8 @@ function configOf(engine: Engine, round: string): unknown {
   if (engine === 'embedded') return shared;
   return {
     ...shared,
-    eventLog: { kind: 'kafka', brokers: [services.kafka], topicPrefix: name },
-    metricStore: { kind: 'influxdb', url: services.influxdb, database: name },
+    eventLog: { kind: 'kafka', brokers: [services?.kafka], topicPrefix: name },
+    metricStore: { kind: 'influxdb', url: services?.influxdb, database: name },
   };
 }
 

@@ -2,8 +2,8 @@
 export type Engine = 'embedded' | 'scaled-out';
 
 export interface Services {
-  readonly kafka: string | undefined;
-  readonly influxdb: string | undefined;
+  readonly kafka: string;
+  readonly influxdb: string;
 }
 
 export interface Figure {
