@@ -1,14 +1,14 @@
 import { fastifySwagger } from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { MetricStore } from '../metric-store/metric-store.ts';
+import type { Resolution } from '../metric-store/resolutions.ts';
 import { toCsv } from './csv.ts';
 import { addOperationsRoutes, type OperationsOptions } from './operations.ts';
 import { describeParameters, ParameterReader, type RawParameters } from './parameters.ts';
 import { runQuery } from './query.ts';
-import { createQueryEvents } from './query-events.ts';
+import { createQueryEvents, type QueryEvents } from './query-events.ts';
 import { QueryGate } from './query-gate.ts';
 import { QUERY_PARAMETERS, REQUIRED_QUERY_PARAMETERS, readQuery } from './query-parameters.ts';
-import type { StoredResolution } from './resolution.ts';
 import {
   DEVICES_ANSWERS,
   INDEX_ANSWERS,
@@ -25,7 +25,7 @@ export interface ApiOptions extends OperationsOptions {
   /** Not closed by the API. */
   readonly store: MetricStore;
   /** The window sizes that the store holds, at least one. */
-  readonly resolutions: readonly StoredResolution[];
+  readonly resolutions: readonly Resolution[];
   /** Ms since the epoch. */
   clock(): number;
   /** A request that takes longer is answered with 503, ms. Default 30 s. */
@@ -41,26 +41,26 @@ const DEFAULT_MAX_RUNNING = 8;
 
 /** Serves the query API, health and metrics. Rejects with `ListenError`. */
 export async function openApi(options: ApiOptions): Promise<Api> {
-  const { registry, logger, host, port } = options;
-  const events = createQueryEvents(registry, logger);
+  const events = createQueryEvents(options.registry, options.logger);
+  return listen(await createApi(options, events), events, options.host, options.port);
+}
+
+/** The API before it listens. */
+export async function createApi(options: ApiOptions, events: QueryEvents): Promise<FastifyInstance> {
   const gate = new QueryGate(options.maxRunningQueries ?? DEFAULT_MAX_RUNNING);
   events.watchRunning(() => gate.running);
   const app = createServer(events, options.deadlineMs ?? DEFAULT_DEADLINE_MS);
   await app.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
-      info: {
-        title: 'Sluice',
-        description: 'Aggregates of what devices measured.',
-        version: '1',
-      },
+      info: { title: 'Sluice', description: 'Aggregates of what devices measured.', version: '1' },
     },
   });
   addQueryRoute(app, options, gate);
   addSeriesRoutes(app, options, gate);
   addOperationsRoutes(app, options, events);
   addDescriptionRoutes(app);
-  return listen(app, events, host, port);
+  return app;
 }
 
 function addQueryRoute(app: FastifyInstance, options: ApiOptions, gate: QueryGate): void {

@@ -6,6 +6,8 @@ export interface QueryEvents {
   listening(url: string): void;
   /** `route` is the route's pattern, never the address asked for. */
   requestAnswered(route: string, status: number, seconds: number): void;
+  /** The client went away before it was answered. */
+  requestAbandoned(route: string): void;
   /** A request failed for a reason that is not the client's. */
   requestFailed(route: string, status: number, error: unknown): void;
   healthFailed(failing: readonly string[]): void;
@@ -30,6 +32,12 @@ export function createQueryEvents(registry: Registry, logger: Logger): QueryEven
     buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 30],
     registers,
   });
+  const abandoned = new Counter({
+    name: 'sluice_api_requests_abandoned_total',
+    help: 'HTTP requests whose client went away before the answer.',
+    labelNames: ['route'],
+    registers,
+  });
   const mayLogFailure = createPacer();
   const mayLogHealth = createPacer();
   return {
@@ -38,6 +46,7 @@ export function createQueryEvents(registry: Registry, logger: Logger): QueryEven
       requests.inc({ route, status });
       duration.observe({ route }, seconds);
     },
+    requestAbandoned: (route) => abandoned.inc({ route }),
     requestFailed(route, status, error) {
       const unlogged = mayLogFailure();
       if (unlogged === undefined) return;

@@ -1,10 +1,11 @@
+import type { Resolution } from '../metric-store/resolutions.ts';
 import { AGG_EXPECTED, type Agg, parseAgg } from './agg.ts';
 import { DURATION_EXPECTED, DurationError, parseDuration } from './duration.ts';
 import { ParameterError } from './errors.ts';
 import { INSTANT_EXPECTED, parseInstant } from './instant.ts';
 import { type Parameter, ParameterReader, type RawParameters } from './parameters.ts';
 import type { GroupBy, Query } from './query.ts';
-import { chooseResolution, type StoredResolution } from './resolution.ts';
+import { chooseResolution } from './resolution.ts';
 
 export type Format = 'json' | 'csv';
 
@@ -113,7 +114,7 @@ export const REQUIRED_QUERY_PARAMETERS: readonly Parameter<unknown>[] = [metric]
  */
 export function readQuery(
   raw: RawParameters,
-  resolutions: readonly StoredResolution[],
+  resolutions: readonly Resolution[],
   now: number,
 ): { readonly query: Query; readonly format: Format } {
   const reader = new ParameterReader(raw, QUERY_PARAMETERS);
@@ -140,8 +141,8 @@ function readRange(reader: ParameterReader, now: number): { readonly from: numbe
   const end = reader.one(to);
   if (lastMs !== undefined) {
     for (const other of [from, to]) {
-      if (reader.has(other))
-        throw new ParameterError(other.name, 'given', 'no from or to together with last');
+      const seen = reader.text(other);
+      if (seen !== undefined) throw new ParameterError(other.name, seen, 'neither from nor to beside last');
     }
   }
   if (start === undefined && end !== undefined) throw new ParameterError(from.name, undefined, from.expected);

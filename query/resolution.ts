@@ -1,12 +1,6 @@
+import type { Resolution } from '../metric-store/resolutions.ts';
 import { formatDuration } from './duration.ts';
 import { ParameterError } from './errors.ts';
-
-/** A window size that the store holds, and for how long. */
-export interface StoredResolution {
-  readonly resolutionMs: number;
-  /** How long its rows are kept, ms. Undefined: for good. */
-  readonly retentionMs?: number;
-}
 
 export interface ResolutionNeed {
   /** Bucket size, ms; undefined when the whole range is one bucket. */
@@ -28,7 +22,7 @@ export const MAX_WINDOWS_PER_SERIES = 20_000;
  *
  * Throws `ParameterError` when the bucket size is a multiple of none. `resolutions` is not empty.
  */
-export function chooseResolution(resolutions: readonly StoredResolution[], need: ResolutionNeed): number {
+export function chooseResolution(resolutions: readonly Resolution[], need: ResolutionNeed): number {
   const sorted = [...resolutions].sort((a, b) => a.resolutionMs - b.resolutionMs);
   const { everyMs } = need;
   const fitting = sorted.filter(({ resolutionMs }) => everyMs === undefined || everyMs % resolutionMs === 0);
@@ -44,11 +38,11 @@ export function chooseResolution(resolutions: readonly StoredResolution[], need:
   return chosen.resolutionMs;
 }
 
-function retention({ retentionMs }: StoredResolution): number {
+function retention({ retentionMs }: Resolution): number {
   return retentionMs ?? Number.POSITIVE_INFINITY;
 }
 
-function misfit(everyMs: number, sorted: readonly StoredResolution[]): ParameterError {
+function misfit(everyMs: number, sorted: readonly Resolution[]): ParameterError {
   const sizes = sorted.map(({ resolutionMs }) => formatDuration(resolutionMs)).join(', ');
   const noun = sorted.length === 1 ? 'the stored resolution' : 'a stored resolution:';
   return new ParameterError('every', formatDuration(everyMs), `a multiple of ${noun} ${sizes}`);

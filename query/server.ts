@@ -49,9 +49,18 @@ export function createServer(events: QueryEvents, deadlineMs: number): FastifyIn
     const [path = '/'] = request.url.split('?');
     return sendProblem(reply, notFoundProblem(request.method, path));
   });
+  let closing = false;
+  app.addHook('preClose', async () => {
+    closing = true;
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    // A connection kept alive after its answer would hold up the close.
+    if (closing) reply.header('connection', 'close');
+  });
   app.addHook('onResponse', async (request, reply) => {
     events.requestAnswered(routeOf(request), reply.statusCode, reply.elapsedTime / 1_000);
   });
+  app.addHook('onRequestAbort', async (request) => events.requestAbandoned(routeOf(request)));
   return app;
 }
 
