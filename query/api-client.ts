@@ -68,7 +68,7 @@ async function request(baseUrl: string, pathAndQuery: string): Promise<Answer> {
 
 function addressOf(baseUrl: string, pathAndQuery: string): URL {
   const address = `${baseUrl.replace(/\/+$/, '')}${pathAndQuery}`;
-  if (!/^https?:\/\//.test(baseUrl) || !URL.canParse(address)) {
+  if (!/^https?:\/\/[^/]/.test(baseUrl) || !URL.canParse(address)) {
     throw new ApiAnswerError(
       `${JSON.stringify(baseUrl)} is not the address of a query API; expected http://host:port`,
       false,
