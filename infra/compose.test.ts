@@ -45,7 +45,7 @@ function read(path: string): string {
   return readFileSync(new URL(path, import.meta.url), 'utf8');
 }
 
-function serviceNamed(name: string): z.infer<typeof service> {
+function containerOf(name: string): z.infer<typeof service> {
   const found = services[name];
   if (found === undefined) throw new Error(`compose.yaml has no ${name}`);
   return found;
@@ -70,21 +70,21 @@ function imageEnvironment(): Record<string, string> {
 
 /** The container's side of each published port. */
 function publishedPorts(name: string): number[] {
-  return serviceNamed(name).ports.map((port) => Number(port.split(':').at(-1)));
+  return containerOf(name).ports.map((port) => Number(port.split(':').at(-1)));
 }
 
 test('each role runs in a service of its own name, processors twice', () => {
   expect(Object.keys(services).sort()).toEqual([...ROLES, 'kafka', 'influxdb'].sort());
-  for (const role of ROLES) expect(serviceNamed(role)).toMatchObject({ image: 'sluice', command: [role] });
-  expect(serviceNamed('processor').deploy?.replicas).toBe(2);
+  for (const role of ROLES) expect(containerOf(role)).toMatchObject({ image: 'sluice', command: [role] });
+  expect(containerOf('processor').deploy?.replicas).toBe(2);
 });
 
 test.each(ROLES)(
   '%s is given a configuration that Sluice accepts and that leads to the other services',
   (role) => {
-    const { eventLog, metricStore } = configOf(serviceNamed(role).environment);
+    const { eventLog, metricStore } = configOf(containerOf(role).environment);
     const [, insidePort] =
-      /INSIDE:\/\/(kafka:\d+)/.exec(serviceNamed('kafka').environment.KAFKA_ADVERTISED_LISTENERS ?? '') ?? [];
+      /INSIDE:\/\/(kafka:\d+)/.exec(containerOf('kafka').environment.KAFKA_ADVERTISED_LISTENERS ?? '') ?? [];
     expect(eventLog).toMatchObject({ kind: 'kafka', brokers: [insidePort], replicationFactor: 1 });
     expect(metricStore).toMatchObject({ kind: 'influxdb', url: 'http://influxdb:8086' });
   },
@@ -107,22 +107,20 @@ test('nothing is published beyond this machine unless it is asked for', () => {
 });
 
 test('a service waits for what it needs, which all have a health check', () => {
-  expect(Object.keys(serviceNamed('gateway').depends_on)).toEqual(['kafka']);
-  expect(Object.keys(serviceNamed('processor').depends_on)).toEqual(['kafka', 'influxdb']);
-  expect(Object.keys(serviceNamed('api').depends_on)).toEqual(['influxdb']);
+  expect(Object.keys(containerOf('gateway').depends_on)).toEqual(['kafka']);
+  expect(Object.keys(containerOf('processor').depends_on)).toEqual(['kafka', 'influxdb']);
+  expect(Object.keys(containerOf('api').depends_on)).toEqual(['influxdb']);
 });
 
 test('what Kafka and InfluxDB store is in volumes', () => {
-  expect(serviceNamed('kafka').volumes).toEqual([
-    `kafka:${serviceNamed('kafka').environment.KAFKA_LOG_DIRS}`,
-  ]);
-  expect(serviceNamed('influxdb').volumes).toEqual(['influxdb:/var/lib/influxdb']);
+  expect(containerOf('kafka').volumes).toEqual([`kafka:${containerOf('kafka').environment.KAFKA_LOG_DIRS}`]);
+  expect(containerOf('influxdb').volumes).toEqual(['influxdb:/var/lib/influxdb']);
   expect(Object.keys(volumes)).toEqual(['kafka', 'influxdb']);
 });
 
 test('Kafka is the version that local tests run against', () => {
   const [, version] = /kafka_2\.13<\/artifactId>\s*<version>([^<]+)/.exec(read('local/kafka/pom.xml')) ?? [];
-  expect(serviceNamed('kafka').image).toBe(`apache/kafka:${version}`);
+  expect(containerOf('kafka').image).toBe(`apache/kafka:${version}`);
 });
 
 test('the image runs as a plain user, gets signals itself, and holds no development dependencies', () => {
