@@ -99,7 +99,8 @@ describe('an API under trouble', () => {
     await vi.waitFor(() => expect(store.reads).toBe(1));
     const closed = api.close();
     store.release();
-    expect((await running).status).toBe(200);
+    const answer = await running;
+    expect([answer.status, answer.headers.get('connection')]).toEqual([200, 'close']);
     await closed;
     await expect(fetch(api.url)).rejects.toThrow();
   });
