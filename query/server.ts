@@ -21,7 +21,8 @@ export class ListenError extends Error {
 /** More connections than this are closed as they come. */
 const MAX_CONNECTIONS = 1_000;
 const RECEIVE_TIMEOUT_MS = 10_000;
-const IDLE_SOCKET_MS = 60_000;
+/** A socket on which nothing moves is closed this long after the deadline of a request. */
+const IDLE_SOCKET_MS = 30_000;
 /** Answers that have not been taken this long after `close` was called are cut off. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
@@ -36,7 +37,7 @@ export function createServer(events: QueryEvents, deadlineMs: number): FastifyIn
     logger: false,
     handlerTimeout: deadlineMs,
     requestTimeout: RECEIVE_TIMEOUT_MS,
-    connectionTimeout: IDLE_SOCKET_MS,
+    connectionTimeout: deadlineMs + IDLE_SOCKET_MS,
     bodyLimit: 1_024,
     forceCloseConnections: 'idle',
     frameworkErrors: fail,
