@@ -25,7 +25,7 @@ const MAY_IMPORT_TYPES: Readonly<Record<string, readonly string[]>> = { simulato
 const TESTS_MAY_IMPORT = ['event-log', 'metric-store'];
 /** Names of test code: tests, contracts, and what they share. */
 const TEST_CODE =
-  /(\.test|\.contract|-fixture|-arbitrar(y|ies)|-oracle)\.ts$|^vitest\.config\.ts$|^infra\/local\/test-services\.ts$/;
+  /(\.test|\.contract|\.fixture|-fixture|-arbitrar(y|ies)|-oracle)\.ts$|^vitest\.config\.ts$|^infra\/local\/test-services\.ts$/;
 /** Programs that measure the whole product, and tests of how it is deployed, see everything. */
 const SEES_EVERYTHING = /^infra\/(bench\/|[^/]+\.test\.ts$)/;
 

@@ -110,9 +110,9 @@ function sketchQuantile(sketch: Sketch, q: number): number {
   return Number.NaN;
 }
 
-/** Zero-based nearest rank. */
+/** Zero-based nearest rank. A product that is whole but for rounding (0.55 * 100) is taken as whole. */
 function rankOf(q: number, total: number): number {
-  return Math.max(0, Math.ceil(q * total) - 1);
+  return Math.max(0, Math.ceil(q * total * (1 - 4 * Number.EPSILON)) - 1);
 }
 
 function sumCounts(buckets: readonly (readonly [number, number])[]): number {

@@ -6,8 +6,8 @@ import { encodeTelemetryEvent, encodeTick } from '../event-log/telemetry-event.t
 import { type Aggregate, mergeAggregates } from '../metric-store/aggregate.ts';
 import type { WindowAggregate } from '../metric-store/metric-store.ts';
 import { createFoldOutput, type FoldConfig, type FoldOutput, step } from './fold.ts';
-import { FOLD_CONFIG, plannedRecords, recordsOf } from './fold-arbitraries.ts';
-import { type ExpectedWindow, expectedWindows, identityOf, windowOf } from './fold-oracle.ts';
+import { FOLD_CONFIG, plannedRecords, recordsOf } from './fold.fixture.ts';
+import { type ExpectedWindow, expectedWindows, identityOf, windowOf } from './fold-oracle.fixture.ts';
 import { decodeFoldPosition, encodeFoldPosition } from './fold-position.ts';
 import { createFoldState, earliestNeeded, type FoldState, START_OF_LOG } from './fold-state.ts';
 

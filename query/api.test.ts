@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { before, NOON, openTestApi, type TestApi } from './api-fixture.ts';
+import { before, NOON, openTestApi, type TestApi } from './api.fixture.ts';
 
 let api: TestApi;
 

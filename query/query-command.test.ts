@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { Command, CommanderError } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { before, NOON, openTestApi, type TestApi } from './api-fixture.ts';
+import { before, NOON, openTestApi, type TestApi } from './api.fixture.ts';
 import { createDevicesCommand, createMetricsCommand, createQueryCommand } from './query-command.ts';
 
 let api: TestApi;

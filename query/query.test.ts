@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RELATIVE_ACCURACY } from '../metric-store/distribution.ts';
 import { type Agg, parseAgg } from './agg.ts';
-import { ArrayMetricStore, type TestReading, toRows } from './array-metric-store.ts';
+import { ArrayMetricStore, type TestReading, toRows } from './array-metric-store.fixture.ts';
 import { QueryAbandonedError, QueryTooLargeError } from './errors.ts';
 import { readOrdered } from './ordered-rows.ts';
 import { type Query, type QueryResult, runQuery } from './query.ts';

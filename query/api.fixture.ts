@@ -6,7 +6,7 @@ import { Registry } from 'prom-client';
 import { openEmbeddedMetricStore } from '../metric-store/embedded/embedded-metric-store.ts';
 import type { MetricStore } from '../metric-store/metric-store.ts';
 import { type ApiOptions, openApi } from './api.ts';
-import { type TestReading, toRows } from './array-metric-store.ts';
+import { type TestReading, toRows } from './array-metric-store.fixture.ts';
 import type { HttpServer } from './server.ts';
 
 /** 2026-01-31T12:00:00Z: the time of every request to a test API. */
