@@ -108,9 +108,11 @@ export class KafkaConsumer implements Consumer {
   async #readCommitted(): Promise<Map<number, Commit>> {
     const { control, consume } = this.#options;
     const { topic, group } = consume;
-    const [offsets] = await control.run('reading committed offsets', REQUEST_TIMEOUT_MS, (admin) =>
-      admin.fetchOffsets({ groupId: group, topics: [topic] }),
-    );
+    const [offsets] = await control.run('reading committed offsets', REQUEST_TIMEOUT_MS, async (admin) => {
+      // A connection that has not loaded metadata finds no coordinator.
+      await admin.fetchTopicMetadata({ topics: [topic] });
+      return admin.fetchOffsets({ groupId: group, topics: [topic] });
+    });
     const positions = new Map<number, Commit>();
     for (const { partition, offset, metadata } of offsets?.partitions ?? []) {
       // Negative: none, or kafkajs' mark that the position was lost and reading starts from the oldest record.

@@ -26,15 +26,15 @@ export interface KafkaEventLogOptions {
   readonly clientId: string;
   /** The topics that may be appended to and consumed; those that are missing are created. */
   readonly topics: readonly TopicSpec[];
-  /** Of the topics that are created. */
-  readonly replicationFactor: number;
+  /** Of the topics that are created; 3 unless given, or as many as there are brokers at that moment. */
+  readonly replicationFactor?: number;
   readonly ssl?: ConnectionOptions | boolean;
   readonly sasl?: SASLOptions;
   /** An append that is not durable after this long is rejected, ms; 10 s unless given. */
   readonly appendTimeoutMs?: number;
   /** More than this pending: appends are refused. 64 MiB unless given. */
   readonly maxPendingBytes?: number;
-  /** Connections that append at the same time; a partition always uses the same one. */
+  /** Connections that append at the same time, 1 unless given; a partition always uses the same one. */
   readonly lanes?: number;
   /** How long to wait for the brokers and topics when opening, ms; 60 s unless given. */
   readonly startTimeoutMs?: number;
@@ -46,6 +46,7 @@ export interface KafkaEventLogOptions {
 
 const DEFAULT_APPEND_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_PENDING_BYTES = 64 * 1024 * 1024;
+/** More lanes make smaller batches, which cost more CPU and gain no throughput (measured with 12 partitions). */
 const DEFAULT_LANES = 1;
 const DEFAULT_START_TIMEOUT_MS = 60_000;
 const SETUP_ATTEMPT_MS = 20_000;

@@ -18,6 +18,9 @@ const TIMESTAMP_TYPE = 'message.timestamp.type';
 const RETENTION = 'retention.ms';
 const MAX_BYTES = 'max.message.bytes';
 
+/** Without a configured replication factor: three copies, or as many as there are brokers. */
+const USUAL_REPLICATION_FACTOR = 3;
+
 /**
  * Creates the topics that are missing and checks the others. Rejects with `TopicMismatchError` when a topic
  * exists with settings under which the log could not keep its promises.
@@ -25,18 +28,25 @@ const MAX_BYTES = 'max.message.bytes';
 export async function ensureTopics(
   admin: Admin,
   topics: readonly TopicSpec[],
-  replicationFactor: number,
+  replicationFactor: number | undefined,
   logger: Logger,
 ): Promise<Map<string, TopicLimits>> {
   if (topics.length === 0) return new Map();
   const existing = new Set(await admin.listTopics());
   const missing = topics.filter((topic) => !existing.has(topic.name));
   if (missing.length > 0) {
+    const copies = replicationFactor ?? (await usualReplicationFactor(admin));
     // Resolves as well when another process has created them meanwhile; they are checked like the others.
-    await admin.createTopics({ topics: missing.map((topic) => creation(topic, replicationFactor)) });
-    logger.info({ topics: missing.map((topic) => topic.name) }, 'created Kafka topics');
+    await admin.createTopics({ topics: missing.map((topic) => creation(topic, copies)) });
+    const created = missing.map((topic) => topic.name);
+    logger.info({ topics: created, replicationFactor: copies }, 'created Kafka topics');
   }
   return checkTopics(admin, topics, logger);
+}
+
+async function usualReplicationFactor(admin: Admin): Promise<number> {
+  const { brokers } = await admin.describeCluster();
+  return Math.min(USUAL_REPLICATION_FACTOR, brokers.length);
 }
 
 function creation(topic: TopicSpec, replicationFactor: number) {
