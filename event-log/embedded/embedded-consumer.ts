@@ -1,0 +1,103 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import type { Commit, ConsumeOptions, Consumer, LogRecord, RecordBatch } from '../event-log.ts';
+import { decodeCommit, encodeCommit } from './commit-record.ts';
+import { commitKey } from './keys.ts';
+import { PartitionCursor } from './partition-cursor.ts';
+import type { PartitionLog } from './partition-log.ts';
+import { RecordsExpiredError } from './records-expired-error.ts';
+import type { Store } from './store.ts';
+
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 5_000;
+
+/** The only member of a consumer group on a topic: owns every partition and runs them concurrently. */
+export class EmbeddedConsumer implements Consumer {
+  readonly #closing = new AbortController();
+  readonly #ended: Promise<void>;
+
+  /** `onClosed` runs when the last handler has ended and its commit is stored. */
+  constructor(store: Store, logs: readonly PartitionLog[], options: ConsumeOptions, onClosed: () => void) {
+    const runs = logs.map((log) => new PartitionRun(store, log, options, this.#closing.signal).run());
+    this.#ended = Promise.all(runs).then(onClosed);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#ended;
+  }
+}
+
+/** The sequence of one partition: fetch, handle until it succeeds, store the commit, again. */
+class PartitionRun {
+  readonly #store: Store;
+  readonly #log: PartitionLog;
+  readonly #options: ConsumeOptions;
+  readonly #signal: AbortSignal;
+  readonly #commitKey: Buffer;
+
+  constructor(store: Store, log: PartitionLog, options: ConsumeOptions, signal: AbortSignal) {
+    this.#store = store;
+    this.#log = log;
+    this.#options = options;
+    this.#signal = signal;
+    this.#commitKey = commitKey(options.group, log.topic, log.partition);
+  }
+
+  async run(): Promise<void> {
+    const cursor = await this.#retry(() => this.#assign());
+    while (cursor !== undefined && !this.#signal.aborted) {
+      const records = await this.#retry(async () => cursor.take());
+      if (records === undefined) return;
+      if (records.length === 0) await this.#log.beyond(cursor.position, this.#signal);
+      else await this.#deliver(records);
+      // A handler that resolves at once must not keep the event loop from its sockets and timers.
+      await nextTurn();
+    }
+  }
+
+  async #assign(): Promise<PartitionCursor> {
+    const { topic, partition } = this.#log;
+    const stored = this.#store.get(this.#commitKey);
+    const committed = stored === undefined ? undefined : decodeCommit(stored);
+    await this.#options.onAssigned(partition, committed);
+    const start = committed?.offset ?? this.#log.firstOffset();
+    return new PartitionCursor(this.#log, start, (from, to) =>
+      this.#options.onError(new RecordsExpiredError(topic, partition, from, to)),
+    );
+  }
+
+  async #deliver(records: readonly LogRecord[]): Promise<void> {
+    const { partition, endOffset } = this.#log;
+    const batch = { partition, records, endOffset, signal: this.#signal };
+    const handled = await this.#retry(() => this.#handle(batch));
+    if (handled?.commit !== undefined) await this.#storeCommit(handled.commit);
+  }
+
+  async #handle(batch: RecordBatch): Promise<{ commit: Commit | undefined }> {
+    try {
+      return { commit: await this.#options.onBatch(batch) };
+    } catch (error) {
+      // A handler that gives up because it was told to has not failed.
+      if (this.#signal.aborted) return { commit: undefined };
+      throw error;
+    }
+  }
+
+  async #storeCommit(commit: Commit): Promise<void> {
+    const value = encodeCommit(commit);
+    await this.#retry(() => this.#store.write([{ kind: 'put', key: this.#commitKey, value }]));
+  }
+
+  /** Runs an action until it succeeds, at least once; undefined when the consumer closes before that. */
+  async #retry<T>(action: () => Promise<T>): Promise<T | undefined> {
+    for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LAST_RETRY_MS)) {
+      try {
+        return await action();
+      } catch (error) {
+        this.#options.onError(error instanceof Error ? error : new Error(String(error)));
+      }
+      await delay(retryMs, undefined, { signal: this.#signal }).catch(() => undefined);
+      if (this.#signal.aborted) return undefined;
+    }
+  }
+}

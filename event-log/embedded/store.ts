@@ -1,0 +1,119 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { open, type RootDatabase } from 'lmdb';
+import { EventLogFolderError, EventLogUnavailableError } from '../errors.ts';
+
+/** One change of the store. */
+export type StoreWrite =
+  | { readonly kind: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly kind: 'remove'; readonly key: Buffer };
+
+export interface KeyRange {
+  readonly start: Buffer;
+  readonly end: Buffer;
+  readonly reverse?: boolean;
+  readonly limit: number;
+}
+
+interface QueuedWrite {
+  readonly writes: readonly StoreWrite[];
+  readonly resolve: () => void;
+  readonly reject: (error: EventLogUnavailableError) => void;
+}
+
+/**
+ * The key-value store of a folder: synchronous reads from the memory map, and durable grouped writes. What is
+ * visible to reads is durable.
+ */
+export class Store {
+  readonly #db: RootDatabase<Buffer, Buffer>;
+  #queue: QueuedWrite[] = [];
+  #draining: Promise<void> | undefined;
+
+  /** Opens the store of a folder, which must exist and be owned. Throws `EventLogFolderError`. */
+  constructor(folder: string) {
+    try {
+      this.#db = open({
+        path: folder,
+        noSubdir: false,
+        encoding: 'binary',
+        keyEncoding: 'binary',
+        // A transaction becomes visible only after its pages are on the disk, so that what is read is durable
+        // and a failed sync fails the transaction. Only one is in flight, so there would be nothing to overlap.
+        overlappingSync: false,
+        // With it, a failed transaction rejects a promise inside the library that nobody can handle.
+        eventTurnBatching: false,
+      });
+    } catch (cause) {
+      throw new EventLogFolderError(
+        `${folder} does not hold an event log that can be read; restore it or name an empty folder`,
+        { cause },
+      );
+    }
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    return this.#db.getBinary(key);
+  }
+
+  keys(range: KeyRange): Buffer[] {
+    return [...this.#db.getKeys(range)];
+  }
+
+  /**
+   * Makes the writes durable, all or none. Calls made while a transaction is in flight share the next one.
+   * Rejects with `EventLogUnavailableError` when the disk refuses; the store stays usable.
+   */
+  write(writes: readonly StoreWrite[]): Promise<void> {
+    const written = new Promise<void>((resolve, reject) => this.#queue.push({ writes, resolve, reject }));
+    this.#draining ??= this.#drain();
+    return written;
+  }
+
+  /** Waits for the writes that were made and closes the files. */
+  async close(): Promise<void> {
+    await this.#draining;
+    await this.#db.close();
+  }
+
+  async #drain(): Promise<void> {
+    for (;;) {
+      // Those who were waiting for the last transaction get to add to this one.
+      await nextTurn();
+      const group = this.#queue;
+      if (group.length === 0) break;
+      this.#queue = [];
+      await this.#commit(group);
+    }
+    this.#draining = undefined;
+  }
+
+  async #commit(group: readonly QueuedWrite[]): Promise<void> {
+    try {
+      await this.#db.batch(() => {
+        for (const { writes } of group) for (const write of writes) this.#enqueue(write);
+      });
+    } catch (failure) {
+      const cause = await causeOf(failure);
+      const error = new EventLogUnavailableError(`the event log could not be written: ${cause.message}`, {
+        cause,
+      });
+      for (const { reject } of group) reject(error);
+      return;
+    }
+    for (const { resolve } of group) resolve();
+  }
+
+  #enqueue(write: StoreWrite): void {
+    if (write.kind === 'put') this.#db.put(write.key, write.value);
+    else this.#db.remove(write.key);
+  }
+}
+
+/** The library rejects with an error whose `commitError` is a promise that rejects with the cause. */
+async function causeOf(failure: unknown): Promise<Error> {
+  const error = failure instanceof Error ? failure : new Error(String(failure));
+  if (!('commitError' in error)) return error;
+  const cause = Promise.resolve(error.commitError).catch((reason: unknown) => reason);
+  const settled: unknown = await Promise.race([cause, nextTurn(error)]);
+  return settled instanceof Error ? settled : error;
+}
