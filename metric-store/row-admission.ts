@@ -11,6 +11,10 @@ const MAX_ID_LENGTH = 255;
 /** Neither control characters and backslashes nor halves of a surrogate pair survive every store. */
 const UNSTORABLE = /[\p{Cc}\p{Cs}\\]/u;
 
+const SYSTEM_MEASUREMENTS: ReadonlySet<string> = new Set(
+  ['fieldKeys', 'measurements', 'name', 'series', 'tagKey', 'tagKeys', 'tags'].map((name) => `_${name}`),
+);
+
 /** Rows of one write, sorted out before anything is stored. */
 export interface Admission {
   readonly admitted: readonly WindowAggregate[];
@@ -62,13 +66,18 @@ function refusal(row: WindowAggregate, oldest: number | undefined): string | und
     return `pane ${pane} does not fit a window of ${resolutionMs} ms`;
   }
   if (!isStorable(deviceId)) return `device id ${JSON.stringify(deviceId)} cannot be stored`;
-  if (!isStorable(metric) || metric.startsWith('#'))
-    return `metric ${JSON.stringify(metric)} cannot be stored`;
+  if (!isStorable(metric) || isReserved(metric)) return `metric ${JSON.stringify(metric)} cannot be stored`;
   return aggregateRefusal(row);
 }
 
-function isStorable(id: string): boolean {
+/** Whether an id can be stored by every adapter; nothing is ever found by another. */
+export function isStorable(id: string): boolean {
   return id.length > 0 && id.length <= MAX_ID_LENGTH && !UNSTORABLE.test(id);
+}
+
+/** A comment in InfluxDB's line protocol, or one of its own measurements. */
+function isReserved(metric: string): boolean {
+  return metric.startsWith('#') || SYSTEM_MEASUREMENTS.has(metric);
 }
 
 function aggregateRefusal({ aggregate }: WindowAggregate): string | undefined {

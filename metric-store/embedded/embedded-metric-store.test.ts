@@ -132,6 +132,16 @@ describe('embedded metric store', () => {
     await vi.waitFor(async () => expect(await store.series()).toHaveLength(stored));
   });
 
+  test('of several rows of one identity in merged writes the last one is kept', async () => {
+    const store = await open();
+    const [row] = rows(1);
+    if (row === undefined) return;
+    const last = { ...row, aggregate: aggregateOf([9, 8, 7]) };
+    await Promise.all([store.write([row, row]), store.write([row]), store.write([row, last])]);
+    for await (const found of store.read(EVERYTHING))
+      expect(found.map(({ aggregate }) => aggregate.count)).toEqual([3]);
+  });
+
   test('reads beyond their bound are rejected as unavailable', async () => {
     const store = await open({ maxConcurrentReads: 1 });
     await store.write(rows(5_000));
