@@ -374,35 +374,24 @@ function faultCases(hold: Hold): void {
 
   hold('interrupted', async (bench) => {
     const log = await bench.open({ appendTimeoutMs: 30_000 });
-    const acknowledged: number[][] = [[], [], []];
-    let stopped = false;
-    let sent = 0;
-    const load = Promise.all(
-      Array.from({ length: 3 }, async (_, partition) => {
-        while (!stopped) {
-          const burst = Array.from({ length: 20 }, () => sent++);
-          const outcomes = await Promise.allSettled(
-            burst.map((i) => log.append(bench.topic, partition, 'device', value(i))),
-          );
-          burst.forEach((i, index) => {
-            if (outcomes[index]?.status === 'fulfilled') acknowledged[partition]?.push(i);
-          });
-        }
-      }),
-    );
-    const count = () => acknowledged.flat().length;
-    await vi.waitFor(() => expect(count()).toBeGreaterThan(300), PATIENCE);
-    for (let round = 0; round < 2; round++) {
-      await bench.storage.makeUnavailable?.();
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      await bench.storage.makeAvailable?.();
-      const before = count();
-      await vi.waitFor(() => expect(count()).toBeGreaterThan(before + 300), PATIENCE);
+    const load = new Load(log, bench.topic);
+    const progress = async () => {
+      const before = load.acknowledgedCount;
+      await vi.waitFor(() => expect(load.acknowledgedCount).toBeGreaterThan(before + 300), PATIENCE);
+    };
+    try {
+      await progress();
+      for (let round = 0; round < 2; round++) {
+        await bench.storage.makeUnavailable?.();
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        await bench.storage.makeAvailable?.();
+        await progress();
+      }
+    } finally {
+      await load.stop();
     }
-    stopped = true;
-    await load;
     await log.close();
-    await expectAcknowledged(bench, acknowledged);
+    await expectAcknowledged(bench, load.acknowledged);
   });
 
   hold('full', async (bench) => {
@@ -470,6 +459,41 @@ async function expectAcknowledged(bench: Bench, acknowledged: readonly (readonly
       // A retry of an append whose first attempt was stored unnoticed stores it twice: the first one counts.
       expect([...new Set(seen.filter((i) => wanted.has(i)))]).toEqual(expected);
     }, PATIENCE);
+  }
+}
+
+/** Appends to three partitions without a pause, each burst after the outcomes of the one before. */
+class Load {
+  /** By partition, in the order of the calls. */
+  readonly acknowledged: number[][] = [[], [], []];
+  readonly #done: Promise<unknown>;
+  #stopped = false;
+  #sent = 0;
+
+  constructor(log: EventLog, topic: string) {
+    this.#done = Promise.all(
+      this.acknowledged.map((kept, partition) => this.#run(log, topic, partition, kept)),
+    );
+  }
+
+  get acknowledgedCount(): number {
+    return this.acknowledged.flat().length;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#done;
+  }
+
+  async #run(log: EventLog, topic: string, partition: number, kept: number[]): Promise<void> {
+    while (!this.#stopped) {
+      const burst = Array.from({ length: 20 }, () => this.#sent++);
+      const outcomes = await Promise.allSettled(
+        burst.map((i) => log.append(topic, partition, 'device', value(i))),
+      );
+      kept.push(...burst.filter((_, index) => outcomes[index]?.status === 'fulfilled'));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 }
 

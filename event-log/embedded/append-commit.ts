@@ -14,6 +14,8 @@ export class AppendCommit {
   readonly #store: Store;
   readonly #logOf: (topic: string, partition: number) => PartitionLog;
   readonly #clock: () => number;
+  /** Partitions whose last write failed: it may have reached the store all the same. */
+  readonly #doubtful = new Set<PartitionLog>();
 
   constructor(store: Store, logOf: (topic: string, partition: number) => PartitionLog, clock: () => number) {
     this.#store = store;
@@ -23,16 +25,26 @@ export class AppendCommit {
 
   /** Resolves with the offsets once all are durable; rejects when none is. Never called twice at once. */
   async run(appends: readonly PendingAppend[]): Promise<readonly AppendOutcome[]> {
+    this.#settleDoubts();
     const lanes = this.#lanes(appends);
     const now = this.#clock();
     const staged = lanes.map(({ log, records }) => log.stage(records, now));
+    for (const { log } of lanes) this.#doubtful.add(log);
     await this.#store.write(staged.map(({ write }) => write));
+    this.#doubtful.clear();
     const outcomes = new Array<AppendOutcome>(appends.length);
     lanes.forEach((lane, index) => {
       const batch = staged[index];
       if (batch !== undefined) settle(lane, batch, outcomes);
     });
     return outcomes;
+  }
+
+  #settleDoubts(): void {
+    for (const log of this.#doubtful) {
+      log.restore();
+      this.#doubtful.delete(log);
+    }
   }
 
   #lanes(appends: readonly PendingAppend[]): Lane[] {

@@ -30,7 +30,7 @@ export class PartitionLog {
     this.topic = topic;
     this.partition = partition;
     this.#keys = new BatchKeys(topic, partition);
-    this.#restore();
+    this.restore();
   }
 
   /** The offset that the next durable record gets. */
@@ -49,9 +49,25 @@ export class PartitionLog {
 
   /** The staged batch is durable: moves the end and wakes those who wait. */
   advance({ baseOffset, count, logTime }: StagedBatch): void {
-    this.#endOffset = baseOffset + BigInt(count);
-    this.#lastLogTime = logTime;
-    for (const wake of this.#waiting) wake();
+    this.#moveEnd(baseOffset + BigInt(count), logTime);
+  }
+
+  /** Reads the end of the partition from the store. Throws `DamagedBatchError`. */
+  restore(): void {
+    const floor = this.#store.get(floorKey(this.topic, this.partition));
+    if (floor !== undefined) {
+      this.#endOffset = floor.readBigUInt64BE(0);
+      this.#lastLogTime = Number(floor.readBigUInt64BE(8));
+    }
+    const last = this.#position({
+      start: this.#keys.last,
+      end: this.#keys.first,
+      reverse: true,
+      limit: 1,
+    });
+    if (last === undefined || last.baseOffset < this.#endOffset) return;
+    const { count } = this.#decode(last, decodeHeader);
+    this.#moveEnd(last.baseOffset + BigInt(count), last.logTime);
   }
 
   /** Resolves when the partition's end is beyond an offset, or when the signal aborts. */
@@ -105,22 +121,10 @@ export class PartitionLog {
     return { kind: 'put', key: floorKey(this.topic, this.partition), value };
   }
 
-  #restore(): void {
-    const floor = this.#store.get(floorKey(this.topic, this.partition));
-    if (floor !== undefined) {
-      this.#endOffset = floor.readBigUInt64BE(0);
-      this.#lastLogTime = Number(floor.readBigUInt64BE(8));
-    }
-    const last = this.#position({
-      start: this.#keys.last,
-      end: this.#keys.first,
-      reverse: true,
-      limit: 1,
-    });
-    if (last === undefined || last.baseOffset < this.#endOffset) return;
-    const { count } = this.#decode(last, decodeHeader);
-    this.#endOffset = last.baseOffset + BigInt(count);
-    this.#lastLogTime = last.logTime;
+  #moveEnd(endOffset: bigint, logTime: number): void {
+    this.#endOffset = endOffset;
+    this.#lastLogTime = logTime;
+    for (const wake of this.#waiting) wake();
   }
 
   #position(range: KeyRange): BatchPosition | undefined {

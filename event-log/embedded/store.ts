@@ -14,6 +14,8 @@ export interface KeyRange {
   readonly limit: number;
 }
 
+type Database = RootDatabase<Buffer, Buffer>;
+
 interface QueuedWrite {
   readonly writes: readonly StoreWrite[];
   readonly resolve: () => void;
@@ -25,24 +27,17 @@ interface QueuedWrite {
  * visible to reads is durable.
  */
 export class Store {
-  readonly #db: RootDatabase<Buffer, Buffer>;
+  readonly #folder: string;
+  /** Undefined while the files are closed because a write failed. */
+  #db: Database | undefined;
   #queue: QueuedWrite[] = [];
   #draining: Promise<void> | undefined;
 
   /** Opens the store of a folder, which must exist and be owned. Throws `EventLogFolderError`. */
   constructor(folder: string) {
+    this.#folder = folder;
     try {
-      this.#db = open({
-        path: folder,
-        noSubdir: false,
-        encoding: 'binary',
-        keyEncoding: 'binary',
-        // A transaction becomes visible only after its pages are on the disk, so that what is read is durable
-        // and a failed sync fails the transaction. Only one is in flight, so there would be nothing to overlap.
-        overlappingSync: false,
-        // With it, a failed transaction rejects a promise inside the library that nobody can handle.
-        eventTurnBatching: false,
-      });
+      this.#db = openDatabase(folder);
     } catch (cause) {
       throw new EventLogFolderError(
         `${folder} does not hold an event log that can be read; restore it or name an empty folder`,
@@ -51,12 +46,14 @@ export class Store {
     }
   }
 
+  /** Throws `EventLogUnavailableError` while the store recovers from a failed write. */
   get(key: Buffer): Buffer | undefined {
-    return this.#db.getBinary(key);
+    return this.#opened().getBinary(key);
   }
 
+  /** Throws `EventLogUnavailableError` while the store recovers from a failed write. */
   keys(range: KeyRange): Buffer[] {
-    return [...this.#db.getKeys(range)];
+    return [...this.#opened().getKeys(range)];
   }
 
   /**
@@ -72,7 +69,12 @@ export class Store {
   /** Waits for the writes that were made and closes the files. */
   async close(): Promise<void> {
     await this.#draining;
-    await this.#db.close();
+    await this.#db?.close();
+  }
+
+  #opened(): Database {
+    if (this.#db !== undefined) return this.#db;
+    throw new EventLogUnavailableError('the event log recovers from a failed write');
   }
 
   async #drain(): Promise<void> {
@@ -89,24 +91,59 @@ export class Store {
 
   async #commit(group: readonly QueuedWrite[]): Promise<void> {
     try {
-      await this.#db.batch(() => {
-        for (const { writes } of group) for (const write of writes) this.#enqueue(write);
-      });
+      this.#db ??= openDatabase(this.#folder);
+      await putAll(this.#db, group);
     } catch (failure) {
       const cause = await causeOf(failure);
-      const error = new EventLogUnavailableError(`the event log could not be written: ${cause.message}`, {
-        cause,
-      });
+      await this.#reopen();
+      const message = `the event log could not be written: ${cause.message}`;
+      const error = new EventLogUnavailableError(message, { cause });
       for (const { reject } of group) reject(error);
       return;
     }
     for (const { resolve } of group) resolve();
   }
 
-  #enqueue(write: StoreWrite): void {
-    if (write.kind === 'put') this.#db.put(write.key, write.value);
-    else this.#db.remove(write.key);
+  /**
+   * When a transaction fails at its very last page, LMDB refuses every later one until it is opened again, and the
+   * library would wait for ever. Which kind of failure it was cannot be asked.
+   */
+  async #reopen(): Promise<void> {
+    const failed = this.#db;
+    this.#db = undefined;
+    await failed?.close();
+    try {
+      this.#db = openDatabase(this.#folder);
+    } catch {
+      // The next write opens it, or reports why it cannot.
+    }
   }
+}
+
+function openDatabase(folder: string): Database {
+  return open({
+    path: folder,
+    noSubdir: false,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+    // A transaction becomes visible only after its pages are on the disk, so that what is read is durable and a
+    // failed sync fails the transaction. Only one is in flight, so there would be nothing to overlap.
+    overlappingSync: false,
+    // With it, a failed transaction rejects a promise inside the library that nobody can handle.
+    eventTurnBatching: false,
+  });
+}
+
+/** One transaction: `batch` is what keeps the writes together when `eventTurnBatching` is off. */
+async function putAll(db: Database, group: readonly QueuedWrite[]): Promise<void> {
+  await db.batch(() => {
+    for (const { writes } of group) {
+      for (const write of writes) {
+        if (write.kind === 'put') db.put(write.key, write.value);
+        else db.remove(write.key);
+      }
+    }
+  });
 }
 
 /** The library rejects with an error whose `commitError` is a promise that rejects with the cause. */
