@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Ledger } from './ledger.ts';
 import { type ExpectedTally, TallyBuilder } from './tally.ts';
 import type { Content, Workload } from './workload.ts';
@@ -17,27 +18,59 @@ export interface DeviceExpectation {
 /** The samples of one MQTT message, which is stored whole or not at all; in each the values by metric. */
 export type Packet = readonly (readonly number[])[];
 
-/** Recomputes the values of everything that a device sent. Takes time in proportion to its messages. */
-export function expectDevice(
-  device: number,
-  workload: Workload,
-  content: Content,
-  ledger: Ledger,
-): DeviceExpectation {
-  const metrics = workload.metricsOf(device);
-  const tallies = metrics.map(() => new TallyBuilder());
-  for (const sequence of ledger.acknowledged(device)) {
-    for (const sample of content.samples(device, sequence)) {
-      for (let i = 0; i < tallies.length; i++) tallies[i]?.add(sample[i] ?? 0);
-    }
+/** What the aggregates of every device have to be. Keeps tallies, not values. */
+export class Expectations {
+  readonly #workload: Workload;
+  readonly #content: Content;
+  readonly #ledger: Ledger;
+  readonly #certain: (readonly ExpectedTally[])[];
+
+  private constructor(workload: Workload, content: Content, ledger: Ledger) {
+    this.#workload = workload;
+    this.#content = content;
+    this.#ledger = ledger;
+    this.#certain = [];
   }
-  const packets = (sequences: Iterable<number>) =>
-    Array.from(sequences, (sequence) => content.samples(device, sequence));
-  return {
-    deviceId: workload.deviceIds[device] ?? '',
-    metrics,
-    certain: tallies.map((tally) => tally.build()),
-    unknown: packets(ledger.unknown(device)),
-    repeated: packets(ledger.repeated(device)),
-  };
+
+  /** Recomputes everything that was acknowledged, device by device, letting others run in between. */
+  static async compute(workload: Workload, content: Content, ledger: Ledger): Promise<Expectations> {
+    const expectations = new Expectations(workload, content, ledger);
+    for (const device of workload.deviceIds.keys()) {
+      expectations.#certain.push(expectations.#tally(device));
+      await nextTurn();
+    }
+    return expectations;
+  }
+
+  get devices(): number {
+    return this.#certain.length;
+  }
+
+  /** Device messages of a device that must be counted. */
+  certainCount(device: number): number {
+    return this.#certain[device]?.[0]?.count ?? 0;
+  }
+
+  of(device: number): DeviceExpectation {
+    const { deviceIds } = this.#workload;
+    const packets = (sequences: Iterable<number>) =>
+      Array.from(sequences, (sequence) => this.#content.samples(device, sequence));
+    return {
+      deviceId: deviceIds[device] ?? '',
+      metrics: this.#workload.metricsOf(device),
+      certain: this.#certain[device] ?? [],
+      unknown: packets(this.#ledger.unknown(device)),
+      repeated: packets(this.#ledger.repeated(device)),
+    };
+  }
+
+  #tally(device: number): readonly ExpectedTally[] {
+    const builders = this.#workload.metricsOf(device).map(() => new TallyBuilder());
+    for (const sequence of this.#ledger.acknowledged(device)) {
+      for (const sample of this.#content.samples(device, sequence)) {
+        for (let i = 0; i < builders.length; i++) builders[i]?.add(sample[i] ?? 0);
+      }
+    }
+    return builders.map((builder) => builder.build());
+  }
 }
