@@ -1,0 +1,91 @@
+import { createRequire } from 'node:module';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { isStaleBatch, patchKafkajs } from './kafkajs-patches.ts';
+
+const require = createRequire(import.meta.url);
+const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup');
+const RequestQueue = require('kafkajs/src/network/requestQueue');
+const produce = require('kafkajs/src/protocol/requests/produce');
+const packageFile = require('kafkajs/package.json');
+
+let fetched: () => Promise<object[]> = async () => [];
+
+beforeAll(() => {
+  ConsumerGroup.prototype.fetch = () => fetched();
+});
+
+test('another version of kafkajs is refused by name before anything is changed', () => {
+  const { version } = packageFile;
+  const schedule = RequestQueue.prototype.scheduleCheckPendingRequests;
+  packageFile.version = '2.3.0';
+  expect(() => patchKafkajs()).toThrow('kafkajs is 2.3.0; its patches are for 2.2.4');
+  packageFile.version = version;
+  expect(RequestQueue.prototype.scheduleCheckPendingRequests).toBe(schedule);
+});
+
+test('a kafkajs whose parts are not where they are expected is refused', () => {
+  const { scheduleCheckPendingRequests } = RequestQueue.prototype;
+  RequestQueue.prototype.scheduleCheckPendingRequests = undefined;
+  expect(() => patchKafkajs()).toThrow('"scheduleCheckPendingRequests" is not a function');
+  RequestQueue.prototype.scheduleCheckPendingRequests = scheduleCheckPendingRequests;
+});
+
+describe('a patched kafkajs', () => {
+  beforeAll(() => patchKafkajs());
+
+  test('arms no timer while no request waits, and one while some do', () => {
+    const queue = new RequestQueue({ logger: { debug() {} }, maxInFlightRequests: 1, requestTimeout: 1 });
+    queue.fulfillRequest = () => {};
+    queue.checkPendingRequests();
+    expect(queue.throttleCheckTimeoutId).toBeNull();
+    queue.inflight.set(1, {});
+    queue.pending.push({});
+    queue.checkPendingRequests();
+    expect(queue.throttleCheckTimeoutId).not.toBeNull();
+    queue.destroy();
+  });
+
+  test('patching again changes nothing', () => {
+    const schedule = RequestQueue.prototype.scheduleCheckPendingRequests;
+    patchKafkajs();
+    expect(RequestQueue.prototype.scheduleCheckPendingRequests).toBe(schedule);
+  });
+
+  test.each([3, 4, 5, 6, 7])(
+    'hands on each partition’s error code of a produce response v%i',
+    async (version) => {
+      const partitions = [
+        { partition: 0, errorCode: 0, baseOffset: '5' },
+        { partition: 1, errorCode: 6, baseOffset: '-1' },
+      ];
+      const decoded = { topics: [{ topicName: 'topic', partitions }] };
+      const { response } = produce.protocol({ version })({ topicData: [] });
+      expect(await response.parse(decoded)).toEqual(decoded);
+    },
+  );
+
+  test('a batch is stale once its consumer has joined another generation', async () => {
+    const group = Object.assign(Object.create(ConsumerGroup.prototype), { offsetManager: {} });
+    const batch = {};
+    fetched = async () => [batch];
+    expect(await group.fetch(1)).toEqual([batch]);
+    expect(isStaleBatch(batch)).toBe(false);
+    group.offsetManager = {};
+    expect(isStaleBatch(batch)).toBe(true);
+  });
+
+  test('a fetch that a rejoin overtook delivers nothing', async () => {
+    const group = Object.assign(Object.create(ConsumerGroup.prototype), { offsetManager: {} });
+    fetched = async () => {
+      group.offsetManager = {};
+      return [{}];
+    };
+    expect(await group.fetch(1)).toEqual([]);
+  });
+
+  test('a failed fetch fails as before', async () => {
+    const group = Object.assign(Object.create(ConsumerGroup.prototype), { offsetManager: {} });
+    fetched = vi.fn().mockRejectedValue(new Error('fetch failed'));
+    await expect(group.fetch(1)).rejects.toThrow('fetch failed');
+  });
+});
