@@ -27,6 +27,7 @@ export class TestPipeline {
   /** Queries that are still refused with a 503. */
   refusals = 0;
   readonly #server: Server;
+  #apiUrl = '';
 
   private constructor(broker: TestBroker) {
     this.broker = broker;
@@ -47,11 +48,12 @@ export class TestPipeline {
     const pipeline = new TestPipeline(await TestBroker.open());
     pipeline.#server.listen(0, '127.0.0.1');
     await once(pipeline.#server, 'listening');
+    pipeline.#apiUrl = `http://127.0.0.1:${(pipeline.#server.address() as AddressInfo).port}`;
     return pipeline;
   }
 
   get apiUrl(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return this.#apiUrl;
   }
 
   async closeApi(): Promise<void> {
