@@ -6,7 +6,8 @@ import { openEmbeddedEventLog } from './event-log/embedded/embedded-event-log.ts
 import type { EventLog } from './event-log/event-log.ts';
 import { openKafkaEventLog } from './event-log/kafka/kafka-event-log.ts';
 import { type TopicSpec, topicNames } from './event-log/topics.ts';
-import { openGateway } from './gateway/gateway.ts';
+import { type GatewayLimits, largestQuarantineRecordBytes, openGateway } from './gateway/gateway.ts';
+import { resolveLimits } from './gateway/limits.ts';
 import { openEmbeddedMetricStore } from './metric-store/embedded/embedded-metric-store.ts';
 import { openInfluxMetricStore } from './metric-store/influxdb/influxdb-metric-store.ts';
 import type { MetricStore } from './metric-store/metric-store.ts';
@@ -93,7 +94,8 @@ async function openParts(parts: Parts, context: Context): Promise<Pipeline> {
 
   let mqttUrl: string | undefined;
   if (roles.includes('gateway') && log !== undefined) {
-    const { host, port, topicTemplate, ...limits } = config.gateway;
+    const { host, port, topicTemplate } = config.gateway;
+    const limits = gatewayLimits(config);
     const gateway = parts.add(
       'gateway',
       await openGateway({
@@ -116,9 +118,9 @@ async function openParts(parts: Parts, context: Context): Promise<Pipeline> {
 
 /** The event log that the configuration names. */
 export function openEventLog(config: Config, logger: Logger, signal?: AbortSignal): Promise<EventLog> {
-  const { eventLog, gateway, dataFolder } = config;
+  const { eventLog, dataFolder } = config;
   const { appendTimeout: appendTimeoutMs, maxPendingBytes } = eventLog;
-  const topics = topicSpecs(eventLog, gateway.maxPayloadBytes);
+  const topics = topicSpecs(config);
   const common = { topics, appendTimeoutMs, maxPendingBytes, logger };
   if (eventLog.kind === 'embedded')
     return openEmbeddedEventLog({ ...common, folder: join(dataFolder, 'event-log') });
@@ -139,15 +141,24 @@ function saslOf({ mechanism, username, password = '' }: KafkaSasl) {
   return { mechanism, username, password };
 }
 
-function topicSpecs(eventLog: Config['eventLog'], maxPayloadBytes: number): TopicSpec[] {
-  const { topicPrefix, partitions, retention, quarantineRetention } = eventLog;
+function topicSpecs(config: Config): TopicSpec[] {
+  const { topicPrefix, partitions, retention, quarantineRetention } = config.eventLog;
   const names = topicNames(topicPrefix);
-  // Quarantined payloads are kept in base64 beside their reason, and may be as large as a packet.
-  const maxRecordBytes = Math.max(1_048_576, maxPayloadBytes * 4);
+  const maxRecordBytes = Math.max(
+    1_048_576,
+    largestQuarantineRecordBytes(resolveLimits(gatewayLimits(config))),
+  );
   return [
     { name: names.telemetry, partitions, retentionMs: retention, maxRecordBytes },
     { name: names.quarantine, partitions, retentionMs: quarantineRetention, maxRecordBytes },
   ];
+}
+
+function gatewayLimits({ gateway, eventLog }: Config): Partial<GatewayLimits> {
+  const { maxPayloadBytes, maxMetrics, maxConnections } = gateway;
+  // The log gives up first, so that its reason is the one that is logged.
+  const appendDeadlineMs = eventLog.appendTimeout + 5_000;
+  return { maxPayloadBytes, maxMetrics, maxConnections, appendDeadlineMs };
 }
 
 /** The metric store that the configuration names. */
