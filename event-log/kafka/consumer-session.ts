@@ -3,7 +3,7 @@ import { EventLogUnavailableError } from '../errors.ts';
 import type { ConsumeOptions } from '../event-log.ts';
 import type { Assignment } from './assignment.ts';
 import { deliverBatch, isMembershipError } from './batch-delivery.ts';
-import { CONNECTION_TIMEOUT_MS, pause, REQUEST_TIMEOUT_MS, withDeadline } from './deadline.ts';
+import { CONNECTION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, settledWithin, withDeadline } from './deadline.ts';
 import { createKafkaClient, type KafkaClient, type KafkaConnectionOptions } from './kafka-client.ts';
 
 /** How a consumer talks to its group and fetches. */
@@ -113,9 +113,9 @@ export class ConsumerSession {
     this.#closing = true;
     const handlers = this.#assignment?.close();
     // Before it has joined, kafkajs cannot be stopped: it would join afterwards and linger in the group.
-    await Promise.race([this.#running.catch(() => {}), pause(JOIN_GRACE_MS)]);
+    await settledWithin(this.#running, JOIN_GRACE_MS);
     this.#end(undefined);
-    await Promise.race([handlers, pause(CLOSE_DEADLINE_MS)]);
+    if (handlers !== undefined) await settledWithin(handlers, CLOSE_DEADLINE_MS);
   }
 
   #createConsumer(): KafkajsConsumer {

@@ -1,6 +1,6 @@
 import type { Admin } from 'kafkajs';
 import { EventLogError, EventLogUnavailableError } from '../errors.ts';
-import { CONNECTION_TIMEOUT_MS, withDeadline } from './deadline.ts';
+import { CONNECTION_TIMEOUT_MS, settledWithin, withDeadline } from './deadline.ts';
 import { createKafkaClient, type KafkaClient, type KafkaConnectionOptions } from './kafka-client.ts';
 
 interface Connected {
@@ -37,12 +37,8 @@ export class ControlConnection {
     const connected = this.#connected;
     if (connected === undefined) return;
     this.#connected = undefined;
-    try {
-      const admin = await withDeadline(connected.admin, CONNECTION_TIMEOUT_MS, 'connecting');
-      await withDeadline(admin.disconnect(), CONNECTION_TIMEOUT_MS, 'disconnecting');
-    } catch {
-      // Destroyed below either way.
-    }
+    const disconnecting = connected.admin.then((admin) => admin.disconnect());
+    await settledWithin(disconnecting, CONNECTION_TIMEOUT_MS);
     connected.client.destroy();
   }
 

@@ -28,6 +28,15 @@ export async function withDeadline<T>(work: Promise<T>, ms: number, what: string
   }
 }
 
+/** Waits until `work` settles, either way, but no longer than `ms`. Leaves no timer behind. */
+export async function settledWithin(work: Promise<unknown>, ms: number): Promise<void> {
+  try {
+    await withDeadline(work, ms, 'waiting');
+  } catch {
+    // Whoever started the work deals with its failure.
+  }
+}
+
 /** Waits `ms`, or less when the signal aborts. Never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -141,10 +141,20 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
     await vi.waitFor(() => expect([...new Set(seen)]).toEqual(['before', 'during', 'after']), PATIENCE);
   });
 
+  test('a closed log keeps its process from ending by nothing', async () => {
+    const visitor = spawnVisitor(kafka.brokers, topicOf(1));
+    await once(visitor.stdout, 'data');
+    const closed = performance.now();
+    expect(await once(visitor, 'exit')).toEqual([0, null]);
+    expect(performance.now() - closed).toBeLessThan(1_500);
+  });
+
   test('the partitions of a member whose process is stopped are taken over, and its late commit is void', async () => {
-    const topic = topicOf(2);
+    // Enough partitions for each of the three members of the group to own some.
+    const topic = topicOf(6);
+    const partitions = [0, 1, 2, 3, 4, 5];
     const log = await open({ topics: [topic], consumerTiming: { sessionTimeoutMs: 1_500 } });
-    for (const partition of [0, 1]) await log.append(topic.name, partition, 'device', Buffer.from('x'));
+    for (const partition of partitions) await log.append(topic.name, partition, 'device', Buffer.from('x'));
     const group = `group-${randomUUID()}`;
     const other = spawnMember(kafka.brokers, topic, group);
     onTestFinished(() => void other.kill('SIGKILL'));
@@ -161,7 +171,7 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
         return { offset: 1n, metadata: 'taken over' };
       },
     });
-    await vi.waitFor(() => expect([...seen].toSorted()).toEqual([0, 1]), PATIENCE);
+    await vi.waitFor(() => expect([...seen].toSorted()).toEqual(partitions), PATIENCE);
     process.kill(other.pid ?? 0, 'SIGCONT');
     await once(other.stdout, 'data');
     expect(committed).not.toContain('late');
@@ -194,21 +204,26 @@ async function consume(log: EventLog, topic: string, options: Partial<ConsumeOpt
   onTestFinished(() => consumer.close());
 }
 
+/** Opens a log, consumes from it, and closes it, in a process of its own. */
+function spawnVisitor(brokers: string, topic: ReturnType<typeof topicOf>) {
+  return spawnProgram(
+    `await log.append(topic.name, 0, 'device', Buffer.from('x'));
+    await new Promise((resolve) => log.consume({
+      topic: topic.name, group, onAssigned() {}, onRevoked() {}, onError() {},
+      async onBatch() { resolve(); },
+    }));
+    await log.close();
+    process.stdout.write('closed');`,
+    brokers,
+    topic,
+    randomUUID(),
+  );
+}
+
 /** A consumer in a process of its own; it holds its first batch until the partition is lost, then commits late. */
 function spawnMember(brokers: string, topic: ReturnType<typeof topicOf>, group: string) {
-  const program = `
-    import { pino } from 'pino';
-    import { openKafkaEventLog } from ${JSON.stringify(join(DIST, 'event-log/kafka/kafka-event-log.js'))};
-    const [brokers, topic, group] = JSON.parse(process.argv[1]);
-    const logger = pino({ level: 'silent' });
-    const log = await openKafkaEventLog({
-      brokers: [brokers],
-      clientId: 'member',
-      topics: [topic],
-      consumerTiming: { sessionTimeoutMs: 1_500 },
-      logger,
-    });
-    await log.consume({
+  return spawnProgram(
+    `await log.consume({
       topic: topic.name,
       group,
       onAssigned() {},
@@ -220,7 +235,27 @@ function spawnMember(brokers: string, topic: ReturnType<typeof topicOf>, group: 
         process.stdout.write('lost');
         return { offset: 1n, metadata: 'late' };
       },
-    });`;
+    });`,
+    brokers,
+    topic,
+    group,
+  );
+}
+
+/** Runs a program that finds an open `log`, its `topic` and a `group`. */
+function spawnProgram(body: string, brokers: string, topic: ReturnType<typeof topicOf>, group: string) {
+  const program = `
+    import { pino } from 'pino';
+    import { openKafkaEventLog } from ${JSON.stringify(join(DIST, 'event-log/kafka/kafka-event-log.js'))};
+    const [brokers, topic, group] = JSON.parse(process.argv[1]);
+    const log = await openKafkaEventLog({
+      brokers: [brokers],
+      clientId: 'program',
+      topics: [topic],
+      consumerTiming: { sessionTimeoutMs: 1_500 },
+      logger: pino({ level: 'silent' }),
+    });
+    ${body}`;
   const args = ['--input-type=module', '-e', program, JSON.stringify([brokers, topic, group])];
   return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
 }

@@ -1,5 +1,11 @@
 import type { Producer, RecordMetadata, TopicMessages } from 'kafkajs';
-import { ACKS_TIMEOUT_MS, CONNECTION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, withDeadline } from './deadline.ts';
+import {
+  ACKS_TIMEOUT_MS,
+  CONNECTION_TIMEOUT_MS,
+  REQUEST_TIMEOUT_MS,
+  settledWithin,
+  withDeadline,
+} from './deadline.ts';
 import { createKafkaClient, type KafkaClient, type KafkaConnectionOptions } from './kafka-client.ts';
 
 const ACKS_FROM_ALL_IN_SYNC_REPLICAS = -1;
@@ -53,12 +59,9 @@ export class RenewableProducer {
     const connected = this.#connected;
     if (connected === undefined) return;
     this.#connected = undefined;
-    try {
-      const producer = await withDeadline(connected.producer, DISCONNECT_DEADLINE_MS, 'connecting');
-      await withDeadline(producer.disconnect(), DISCONNECT_DEADLINE_MS, 'disconnecting');
-    } catch {
-      // Nothing is in flight any more; the sockets are destroyed below either way.
-    }
+    // Nothing is in flight any more; the sockets are destroyed either way.
+    const disconnecting = connected.producer.then((producer) => producer.disconnect());
+    await settledWithin(disconnecting, DISCONNECT_DEADLINE_MS);
     connected.client.destroy();
   }
 
