@@ -48,6 +48,8 @@ export class GroupCommit {
   #flushing: Promise<void> | undefined;
   #expiry: NodeJS.Timeout | undefined;
   #inFlight: Entry[] = [];
+  /** Why the commit that is being retried failed; the cause of missed deadlines. */
+  #lastFailure: EventLogError | undefined;
   #closed = false;
 
   constructor(options: GroupCommitOptions) {
@@ -119,6 +121,7 @@ export class GroupCommit {
       this.#inFlight = this.#inFlight.filter((entry) => !entry.settled);
       if (this.#inFlight.length === 0) return;
       const outcomes = await this.#attempt(this.#inFlight);
+      this.#lastFailure = outcomes.find((outcome) => outcome instanceof EventLogError);
       this.#inFlight = this.#inFlight.filter((entry, index) => !this.#settleFinal(entry, outcomes[index]));
       if (this.#inFlight.length === 0) return;
       await new Promise((resolve) => setTimeout(resolve, retryMs));
@@ -158,7 +161,10 @@ export class GroupCommit {
   }
 
   #tooLate(): EventLogUnavailableError {
-    return new EventLogUnavailableError(`not durable within ${this.#options.appendTimeoutMs} ms`);
+    const reason = this.#lastFailure === undefined ? '' : `: ${this.#lastFailure.message}`;
+    return new EventLogUnavailableError(`not durable within ${this.#options.appendTimeoutMs} ms${reason}`, {
+      cause: this.#lastFailure,
+    });
   }
 
   #settle(entry: Entry, outcome: AppendOutcome): void {

@@ -48,3 +48,72 @@ export function encodeQuarantineEvent(event: QuarantineEvent): Buffer {
     JSON.stringify({ v: 1, reason, detail, origin: where, received, payload: payload.toString('base64') }),
   );
 }
+
+/** A quarantine record whose value is not an event of a known version. */
+export class UndecodableQuarantineEventError extends Error {
+  readonly code = 'QUARANTINE_EVENT_UNDECODABLE';
+  readonly retryable = false;
+  override readonly name = 'UndecodableQuarantineEventError';
+}
+
+/** Decodes a record's value. Throws `UndecodableQuarantineEventError` when it is not an event of a known version. */
+export function decodeQuarantineEvent(value: Buffer): QuarantineEvent {
+  const event = parse(value);
+  if (event.v !== 1) throw undecodable(`unknown event version ${JSON.stringify(event.v)}`);
+  const { detail, received, payload } = event;
+  if (typeof detail !== 'string') throw undecodable('"detail" is not a text');
+  if (!isCount(received)) throw undecodable('"received" is not a time in ms');
+  if (typeof payload !== 'string') throw undecodable('"payload" is not base64');
+  return {
+    reason: reasonOf(event.reason),
+    detail,
+    origin: originOf(event.origin),
+    received,
+    payload: Buffer.from(payload, 'base64'),
+  };
+}
+
+function parse(value: Buffer): Record<string, unknown> {
+  let event: unknown;
+  try {
+    event = JSON.parse(value.toString('utf8'));
+  } catch (cause) {
+    throw new UndecodableQuarantineEventError('not JSON', { cause });
+  }
+  if (!isObject(event)) throw undecodable('not a JSON object');
+  return event;
+}
+
+function reasonOf(value: unknown): QuarantineReason {
+  const reason = QUARANTINE_REASONS.find((known) => known === value);
+  if (reason === undefined) throw undecodable(`unknown reason ${JSON.stringify(value)}`);
+  return reason;
+}
+
+function originOf(value: unknown): QuarantineEvent['origin'] {
+  if (!isObject(value)) throw undecodable('"origin" is not an object');
+  const { kind, mqttTopic, clientId, partition, offset, index } = value;
+  if (kind === 'mqtt' && typeof mqttTopic === 'string' && typeof clientId === 'string') {
+    return { kind, mqttTopic, clientId };
+  }
+  if (kind === 'record' && isCount(partition) && isDecimal(offset) && isCount(index)) {
+    return { kind, partition, offset: BigInt(offset), index };
+  }
+  throw undecodable(`unknown origin ${JSON.stringify(value)}`);
+}
+
+function undecodable(what: string): UndecodableQuarantineEventError {
+  return new UndecodableQuarantineEventError(what);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isDecimal(value: unknown): value is string {
+  return typeof value === 'string' && /^\d{1,19}$/.test(value);
+}

@@ -12,17 +12,17 @@ const LAST_RETRY_MS = 5_000;
 
 /** The only member of a consumer group on a topic: owns every partition and runs them concurrently. */
 export class EmbeddedConsumer implements Consumer {
-  readonly #closing = new AbortController();
+  readonly #runs: readonly PartitionRun[];
   readonly #ended: Promise<void>;
 
   /** `onClosed` runs when the last handler has ended and its commit is stored. */
   constructor(store: Store, logs: readonly PartitionLog[], options: ConsumeOptions, onClosed: () => void) {
-    const runs = logs.map((log) => new PartitionRun(store, log, options, this.#closing.signal).run());
-    this.#ended = Promise.all(runs).then(onClosed);
+    this.#runs = logs.map((log) => new PartitionRun(store, log, options));
+    this.#ended = Promise.all(this.#runs.map((run) => run.start())).then(onClosed);
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
+    for (const run of this.#runs) run.stop();
     await this.#ended;
   }
 }
@@ -32,18 +32,17 @@ class PartitionRun {
   readonly #store: Store;
   readonly #log: PartitionLog;
   readonly #options: ConsumeOptions;
-  readonly #signal: AbortSignal;
+  readonly #stopping = new AbortController();
   readonly #commitKey: Buffer;
 
-  constructor(store: Store, log: PartitionLog, options: ConsumeOptions, signal: AbortSignal) {
+  constructor(store: Store, log: PartitionLog, options: ConsumeOptions) {
     this.#store = store;
     this.#log = log;
     this.#options = options;
-    this.#signal = signal;
     this.#commitKey = commitKey(options.group, log.topic, log.partition);
   }
 
-  async run(): Promise<void> {
+  async start(): Promise<void> {
     const cursor = await this.#retry(() => this.#assign());
     while (cursor !== undefined && !this.#signal.aborted) {
       const records = await this.#retry(async () => cursor.take());
@@ -53,6 +52,15 @@ class PartitionRun {
       // A handler that resolves at once must not keep the event loop from its sockets and timers.
       await nextTurn();
     }
+  }
+
+  /** Aborts the handler's signal; what it returns is stored and `start` resolves. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  get #signal(): AbortSignal {
+    return this.#stopping.signal;
   }
 
   async #assign(): Promise<PartitionCursor> {
