@@ -70,7 +70,7 @@ describe('the verdict of a run', () => {
     const verdict = await run();
     expect(verdict).toMatchObject({
       ok: false,
-      reasons: ['1 acknowledged messages are missing from the aggregates'],
+      reasons: ['acknowledged messages missing from the aggregates: 1'],
       messages: { missing: 1, countedTwice: 0 },
       aggregates: { complete: false, differing: 0 },
     });
@@ -105,7 +105,7 @@ describe('the verdict of a run', () => {
     const strict = await run();
     expect(strict).toMatchObject({
       ok: false,
-      reasons: ['1 messages are counted twice'],
+      reasons: ['messages counted twice: 1'],
       messages: { missing: 0, countedTwice: 1 },
       aggregates: { complete: true, differing: 0 },
     });
@@ -123,7 +123,7 @@ describe('the verdict of a run', () => {
         : bucket;
     expect(await run({ allowDuplicates: true })).toMatchObject({
       ok: false,
-      reasons: ['1 aggregates differ from what was sent'],
+      reasons: ['aggregates that differ from what was sent: 1'],
       aggregates: { differing: 1, differences: [{ kind: 'differs', metric: 'humidity' }] },
     });
   });
@@ -188,7 +188,7 @@ describe('the verdict of a replay', () => {
     };
     const verdict = await run({ source });
     expect(verdict).toMatchObject({ ok: false, aggregates: { differing: 0 }, replay: { differing: 4 } });
-    expect(formatVerdict(verdict)).toContain('4 buckets of the replay differ from the file');
+    expect(formatVerdict(verdict)).toContain('buckets of the replay that differ from the file: 4');
   });
 });
 

@@ -119,11 +119,11 @@ function reasonsOf(
   const reasons: string[] = [];
   if (qos > 0 && acknowledged === 0) reasons.push('nothing was acknowledged');
   if (qos === 0 && unknownCounted === 0) reasons.push('nothing that was sent is in the aggregates');
-  if (missing > 0) reasons.push(`${missing} acknowledged messages are missing from the aggregates`);
-  if (countedTwice > 0 && !allowDuplicates) reasons.push(`${countedTwice} messages are counted twice`);
-  if (differing > 0) reasons.push(`${differing} aggregates differ from what was sent`);
+  if (missing > 0) reasons.push(`acknowledged messages missing from the aggregates: ${missing}`);
+  if (countedTwice > 0 && !allowDuplicates) reasons.push(`messages counted twice: ${countedTwice}`);
+  if (differing > 0) reasons.push(`aggregates that differ from what was sent: ${differing}`);
   if (replay !== null && replay.differing > 0) {
-    reasons.push(`${replay.differing} buckets of the replay differ from the file`);
+    reasons.push(`buckets of the replay that differ from the file: ${replay.differing}`);
   }
   return reasons;
 }
