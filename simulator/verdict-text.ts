@@ -2,7 +2,7 @@ import type { LatencyFigures } from './latency.ts';
 import type { Difference } from './reconcile.ts';
 import type { BucketDifference } from './replay-check.ts';
 import type { Tally } from './tally.ts';
-import type { Verdict } from './verdict.ts';
+import type { MessageCounts, Verdict } from './verdict.ts';
 
 const LABEL_WIDTH = 14;
 
@@ -16,14 +16,22 @@ export function formatVerdict(verdict: Verdict): string {
     ),
     row(
       'messages',
-      `${count(messages.sent)} sent of ${count(messages.due)} due, ${count(messages.acknowledged)} acknowledged, ${count(messages.unknown)} unknown`,
+      `${count(messages.sent)} sent of ${count(messages.due)} due, ${count(messages.acknowledged)} acknowledged, ${unknown(messages)}`,
     ),
     row(
       'rate',
       `${count(rate.achieved)} msg/s over ${(run.durationMs / 1_000).toFixed(1)} s (offered ${count(rate.intended)})`,
     ),
-    row('latency', `${figures(verdict.latencyMs)} from due to acknowledged`),
-    row('sending', `${figures(verdict.scheduleDelayMs)} after due; ${count(verdict.overruns)} overruns`),
+    row(
+      'latency',
+      verdict.latencyMs === null ? 'none' : `${figures(verdict.latencyMs)} from due to acknowledged`,
+    ),
+    row(
+      'sending',
+      verdict.scheduleDelayMs === null
+        ? 'none'
+        : `${figures(verdict.scheduleDelayMs)} after due; ${count(verdict.overruns)} overruns`,
+    ),
     ...connectionRow(verdict),
     row(
       'aggregates',
@@ -74,9 +82,13 @@ function tally({ count, sum, min, max }: Tally): string {
   return count === 0 ? 'nothing' : `count ${count} sum ${sum} min ${min} max ${max}`;
 }
 
-function figures(latency: LatencyFigures | null): string {
-  if (latency === null) return 'none';
-  const { p50, p99, max } = latency;
+function unknown({ unknown, unknownCounted }: MessageCounts): string {
+  return unknown === 0
+    ? '0 unknown'
+    : `${count(unknown)} unknown (${count(unknownCounted)} in the aggregates)`;
+}
+
+function figures({ p50, p99, max }: LatencyFigures): string {
   return `p50 ${milliseconds(p50)}, p99 ${milliseconds(p99)}, max ${milliseconds(max)}`;
 }
 
