@@ -31,9 +31,9 @@ const metricValue = fc.oneof(
   fc.jsonValue({ maxDepth: 2 }),
 );
 const metricName = fc.oneof(
-  fc.stringMatching(/^[A-Za-z0-9._/-]{1,64}$/),
-  fc.constant('__proto__'),
-  fc.string(),
+  { weight: 10, arbitrary: fc.stringMatching(/^[A-Za-z0-9._/-]{1,64}$/) },
+  { weight: 1, arbitrary: fc.constantFrom('__proto__', 'constructor') },
+  { weight: 1, arbitrary: fc.string() },
 );
 const metrics = fc.dictionary(metricName, metricValue, { maxKeys: 7 });
 const flat = fc
