@@ -1,0 +1,205 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, inject, test } from 'vitest';
+import {
+  freePort,
+  kill,
+  OwnService,
+  type Settings,
+  type SluiceProcess,
+  startSluice,
+  temporaryFolder,
+  untilReady,
+} from './pipeline.fixture.ts';
+
+/** Ports that stay the same when a role is killed and started again. */
+interface Ports {
+  readonly mqtt: number;
+  readonly api: number;
+  readonly gateway: number;
+}
+
+async function choosePorts(): Promise<Ports> {
+  return { mqtt: await freePort(), api: await freePort(), gateway: await freePort() };
+}
+
+function settingsOf(ports: Ports, engines: Settings): Settings {
+  return {
+    ...engines,
+    SLUICE_GATEWAY_PORT: `${ports.mqtt}`,
+    SLUICE_API_PORT: `${ports.api}`,
+    SLUICE_OPERATIONS_PORT: '0',
+    SLUICE_PROCESSOR_WINDOW: '2s',
+    SLUICE_PROCESSOR_GRACE: '500ms',
+    SLUICE_PROCESSOR_MAX_AGE: '6d',
+  };
+}
+
+function scaledOut(brokers: string, url: string): Settings {
+  const name = `test-${Math.random().toString(36).slice(2, 10)}`;
+  return {
+    SLUICE_EVENT_LOG_KIND: 'kafka',
+    SLUICE_EVENT_LOG_BROKERS: brokers,
+    SLUICE_EVENT_LOG_TOPIC_PREFIX: name,
+    SLUICE_METRIC_STORE_KIND: 'influxdb',
+    SLUICE_METRIC_STORE_URL: url,
+    SLUICE_METRIC_STORE_DATABASE: name,
+    SLUICE_PROCESSOR_GROUP: name,
+  };
+}
+
+function simulate(settings: Settings, ...options: readonly string[]): SluiceProcess {
+  return startSluice(['simulate', ...options], settings);
+}
+
+async function expectPass(run: SluiceProcess): Promise<void> {
+  expect(await run.ended, run.output()).toBe(0);
+  expect(run.output()).toMatch(
+    /0 messages missing, \d+ counted twice, 0 aggregates differ\n(.*\n)*verdict +PASS/,
+  );
+}
+
+/** The fleet was cut off in mid-run, so the test has tested something. */
+function expectConnectionsLost(run: SluiceProcess): void {
+  expect(run.output()).toMatch(/^connections +lost/m);
+}
+
+/** Waits until a running simulation has had some acknowledgements. */
+async function untilUnderLoad(run: SluiceProcess): Promise<void> {
+  await expect
+    .poll(() => run.output(), { timeout: 30_000, interval: 100 })
+    .toMatch(/[1-9][\d,]* acknowledged/);
+}
+
+/** A gateway, two processors and an API, each a process of its own, sharing what the engines hold. */
+class ScaledOutRoles {
+  readonly settings: Settings;
+  readonly #ports: Ports;
+  #gateway: SluiceProcess | undefined;
+
+  private constructor(settings: Settings, ports: Ports) {
+    this.settings = settings;
+    this.#ports = ports;
+  }
+
+  static async start(brokers: string, url: string): Promise<ScaledOutRoles> {
+    const ports = await choosePorts();
+    const settings = settingsOf(ports, scaledOut(brokers, url));
+    const roles = new ScaledOutRoles(settings, ports);
+    await untilReady(startSluice(['api'], settings), ports.api);
+    await roles.startGateway();
+    startSluice(['processor'], settings);
+    startSluice(['processor'], settings);
+    return roles;
+  }
+
+  async startGateway(): Promise<void> {
+    this.#gateway = startSluice(['gateway'], {
+      ...this.settings,
+      SLUICE_OPERATIONS_PORT: `${this.#ports.gateway}`,
+    });
+    await untilReady(this.#gateway, this.#ports.gateway);
+  }
+
+  async killGateway(): Promise<void> {
+    if (this.#gateway !== undefined) await kill(this.#gateway);
+  }
+}
+
+/** Moments of a run at which something is killed, ms after the one before. */
+const KILLS_AFTER_MS = [1_300, 2_100];
+
+describe('embedded, in one process', () => {
+  async function startAll(settings: Settings, ports: Ports): Promise<SluiceProcess> {
+    const all = startSluice(['start'], settings);
+    await untilReady(all, ports.api);
+    return all;
+  }
+
+  test('a fleet and a recording end with equal aggregates, and SIGTERM stops cleanly', async () => {
+    const ports = await choosePorts();
+    const settings = settingsOf(ports, { SLUICE_DATA_FOLDER: await temporaryFolder() });
+    const all = await startAll(settings, ports);
+    await expectPass(simulate(settings, '--devices', '50', '--rate', '1000', '--duration', '6s'));
+    await expectPass(simulate(settings, '--replay', 'nab', '--rate', '3000'));
+    all.child.kill('SIGTERM');
+    expect(await all.ended, all.output()).toBe(0);
+    expect(all.output()).toMatch(/stopped/);
+  });
+
+  test('kill -9 under load loses nothing that was acknowledged', async () => {
+    const ports = await choosePorts();
+    const settings = settingsOf(ports, { SLUICE_DATA_FOLDER: await temporaryFolder() });
+    let all = await startAll(settings, ports);
+    const run = simulate(
+      settings,
+      '--devices',
+      '50',
+      '--rate',
+      '1000',
+      '--duration',
+      '15s',
+      '--allow-duplicates',
+    );
+    for (const ms of KILLS_AFTER_MS) {
+      await untilUnderLoad(run);
+      await delay(ms);
+      await kill(all);
+      all = await startAll(settings, ports);
+    }
+    await expectPass(run);
+    expectConnectionsLost(run);
+  });
+});
+
+const isScaledOutHere = inject('kafkaBrokers') !== '' && inject('influxdbUrl') !== '';
+
+describe.skipIf(!isScaledOutHere)('on Kafka and InfluxDB, a gateway, two processors and an API', () => {
+  test('a fleet and a recording end with equal aggregates', async () => {
+    const { settings } = await ScaledOutRoles.start(inject('kafkaBrokers'), inject('influxdbUrl'));
+    await expectPass(simulate(settings, '--devices', '50', '--rate', '1000', '--duration', '6s'));
+    await expectPass(simulate(settings, '--replay', 'nab', '--rate', '3000'));
+  });
+
+  test('kill -9 of the gateway under load loses nothing that was acknowledged', async () => {
+    const roles = await ScaledOutRoles.start(inject('kafkaBrokers'), inject('influxdbUrl'));
+    const load = ['--devices', '50', '--rate', '1000', '--duration', '15s', '--allow-duplicates'];
+    const run = simulate(roles.settings, ...load);
+    for (const ms of KILLS_AFTER_MS) {
+      await untilUnderLoad(run);
+      await delay(ms);
+      await roles.killGateway();
+      await roles.startGateway();
+    }
+    await expectPass(run);
+    expectConnectionsLost(run);
+  });
+
+  test.each(['kafka', 'influxdb'] as const)(
+    '20 s without %s under load cost nothing but time',
+    async (name) => {
+      const service = new OwnService(
+        name,
+        `${inject('servicesFolder')}/${name}-${Math.random().toString(36).slice(2)}`,
+      );
+      const address = service.start();
+      const isKafka = name === 'kafka';
+      const brokers = isKafka ? address : inject('kafkaBrokers');
+      const { settings } = await ScaledOutRoles.start(brokers, isKafka ? inject('influxdbUrl') : address);
+      const run = simulate(
+        settings,
+        '--devices',
+        '50',
+        '--rate',
+        '500',
+        '--duration',
+        '35s',
+        '--allow-duplicates',
+      );
+      await untilUnderLoad(run);
+      service.stop();
+      await delay(20_000);
+      service.start();
+      await expectPass(run);
+    },
+  );
+});
