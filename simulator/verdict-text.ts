@@ -53,7 +53,7 @@ export function formatVerdict(verdict: Verdict): string {
 }
 
 function row(label: string, text: string): string {
-  return `${label.padEnd(LABEL_WIDTH)}${text}`;
+  return `${`${label} `.padEnd(LABEL_WIDTH)}${text}`;
 }
 
 function connectionRow({ connectionsLost, messages }: Verdict): string[] {
