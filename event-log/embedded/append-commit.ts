@@ -11,13 +11,17 @@ interface Lane {
 
 /** Writes the pending appends of all partitions in one transaction, one stored batch for each partition. */
 export class AppendCommit {
-  readonly #store: Store;
+  readonly #store: Pick<Store, 'write'>;
   readonly #logOf: (topic: string, partition: number) => PartitionLog;
   readonly #clock: () => number;
   /** Partitions whose last write failed: it may have reached the store all the same. */
   readonly #doubtful = new Set<PartitionLog>();
 
-  constructor(store: Store, logOf: (topic: string, partition: number) => PartitionLog, clock: () => number) {
+  constructor(
+    store: Pick<Store, 'write'>,
+    logOf: (topic: string, partition: number) => PartitionLog,
+    clock: () => number,
+  ) {
     this.#store = store;
     this.#logOf = logOf;
     this.#clock = clock;

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { open, type RootDatabase } from 'lmdb';
 import { EventLogFolderError, EventLogUnavailableError } from '../errors.ts';
+import { checkDatabaseFile } from './database-file.ts';
 
 /** One change of the store. */
 export type StoreWrite =
@@ -121,6 +122,7 @@ export class Store {
 }
 
 function openDatabase(folder: string): Database {
+  checkDatabaseFile(folder);
   return open({
     path: folder,
     noSubdir: false,
