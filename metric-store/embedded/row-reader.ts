@@ -26,16 +26,22 @@ export async function* readRows(
   selection: Selection,
 ): AsyncGenerator<readonly WindowAggregate[]> {
   await connection.run('BEGIN');
-  const devices = await chooseSeries(connection, selection);
+  const devices = await findDevices(connection, selection);
+  if (devices.size === 0) return;
   const { from, to, resolutionMs } = selection;
+  const table = rowTable(resolutionMs);
+  const chosen = `series IN (SELECT unnest([${[...devices.keys()].join(',')}]))`;
   const slices = cutIntoSlices(alignRange(from, to, resolutionMs), {
     resolutionMs,
     maxRows: MAX_ROWS_PER_SLICE,
-    countRows: (slice, widthMs) => countRows(connection, selection, slice, widthMs),
+    countRows: (slice, widthMs) =>
+      countRows(connection, `FROM ${table} WHERE ${within(slice)} AND ${chosen}`, widthMs),
   });
   const columns = `${NUMBERS}, ${selection.distributions ? 'distribution' : 'NULL::BLOB'}`;
   for await (const slice of slices) {
-    const result = await connection.run(`SELECT ${columns} ${chosenRows(selection, slice)}`);
+    const result = await connection.run(
+      `SELECT ${columns} FROM ${table} WHERE ${within(slice)} AND ${chosen}`,
+    );
     for (;;) {
       const chunk = await result.fetchChunk();
       if (chunk === null || chunk.rowCount === 0) break;
@@ -44,37 +50,33 @@ export async function* readRows(
   }
 }
 
-/** Puts the selected series into a table of the connection's own; returns their devices by the series' number. */
-async function chooseSeries(
+/** The devices of the selected series, by the series' number. */
+async function findDevices(
   connection: DuckDBConnection,
   { metric, devices }: Selection,
 ): Promise<ReadonlyMap<number, string>> {
   const chosen = devices === undefined ? '' : 'AND device IN (SELECT unnest($devices::VARCHAR[]))';
-  await connection.run(
-    `CREATE TEMP TABLE chosen AS SELECT id, device FROM series WHERE metric = $metric ${chosen}`,
+  const found = await connection.runAndReadAll(
+    `SELECT id, device FROM series WHERE metric = $metric ${chosen}`,
     { metric, ...(devices === undefined ? {} : { devices: listValue(devices) }) },
   );
-  const rows = (await connection.runAndReadAll('SELECT id, device FROM chosen')).getRows();
-  return new Map(rows.map(([id, device]) => [Number(id), String(device)]));
+  return new Map(found.getRows().map(([id, device]) => [Number(id), String(device)]));
 }
 
 async function countRows(
   connection: DuckDBConnection,
-  selection: Selection,
-  slice: Slice,
+  source: string,
   widthMs: number,
 ): Promise<BucketCount[]> {
   const counted = await connection.runAndReadAll(
-    `SELECT window_start // ${widthMs} AS bucket, count(*) ${chosenRows(selection, slice)}
-      GROUP BY bucket ORDER BY bucket`,
+    `SELECT window_start // ${widthMs} AS bucket, count(*) ${source} GROUP BY bucket ORDER BY bucket`,
   );
   return counted.getRows().map(([bucket, rows]) => ({ start: Number(bucket) * widthMs, rows: Number(rows) }));
 }
 
-/** Times are written as integer literals, so that DuckDB can skip row groups by them. */
-function chosenRows({ resolutionMs }: Selection, { from, to }: Slice): string {
-  return `FROM ${rowTable(resolutionMs)} WHERE window_start >= ${from} AND window_start < ${to}
-    AND series IN (SELECT id FROM chosen)`;
+/** In integer literals, so that DuckDB can skip row groups by them. */
+function within({ from, to }: Slice): string {
+  return `window_start >= ${from} AND window_start < ${to}`;
 }
 
 function rowsOf(

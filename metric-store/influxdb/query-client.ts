@@ -16,7 +16,6 @@ export interface QueryClientOptions {
 /** One series of an answer: a row has a value per column, null where there is none. */
 export interface QuerySeries {
   readonly name: string;
-  readonly tags: Readonly<Record<string, string>>;
   readonly columns: readonly string[];
   readonly values: readonly (readonly unknown[])[];
 }
@@ -71,10 +70,8 @@ function parseAnswer(answer: unknown): QuerySeries[] {
 function parseSeries(series: unknown): QuerySeries {
   if (!isObject(series)) throw unexpected('a series is no object');
   if (series.partial === true) throw partial();
-  const tags = isObject(series.tags) ? Object.entries(series.tags) : [];
   return {
     name: String(series.name),
-    tags: Object.fromEntries(tags.map(([key, value]) => [key, String(value)])),
     columns: listOf(series.columns).map(String),
     values: listOf(series.values).map(listOf),
   };

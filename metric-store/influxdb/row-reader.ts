@@ -11,7 +11,10 @@ import { policyName } from './schema.ts';
 /** Rows that one answer may have. */
 const MAX_ROWS_PER_SLICE = 10_000;
 
-/** InfluxDB evaluates the condition for each series: long lists of devices are asked for in parts. */
+/**
+ * Devices that are asked for at once. InfluxDB spends most of a query on setting up each series, so it is cheaper
+ * to ask for few devices over a long time than for many over a short one.
+ */
 const MAX_DEVICES_PER_QUERY = 100;
 
 const FIELDS = ['count', 'sum', 'min', 'max', 'first', 'first_at', 'last', 'last_at', 'm2'] as const;
@@ -22,14 +25,15 @@ export async function* readRows(
   database: string,
   selection: Selection,
 ): AsyncGenerator<readonly WindowAggregate[]> {
+  const { metric, from, to, resolutionMs } = selection;
   // What was never stored cannot be found, and some of it cannot be spelled in InfluxQL.
-  if (!isStorable(selection.metric)) return;
-  const { from, to, resolutionMs } = selection;
+  if (!isStorable(metric)) return;
+  const devices = selection.devices ?? (await listDevices(client, database, metric));
   const range = alignRange(from, to, resolutionMs);
-  for (const devices of partsOf(selection.devices)) {
+  for (const condition of conditionsOf(devices)) {
     const source =
-      `FROM ${quoteName(database)}.${quoteName(policyName(resolutionMs))}.${quoteName(selection.metric)} ` +
-      `WHERE ${devices}`;
+      `FROM ${quoteName(database)}.${quoteName(policyName(resolutionMs))}.${quoteName(metric)} ` +
+      `WHERE (${condition})`;
     const slices = cutIntoSlices(range, {
       resolutionMs,
       maxRows: MAX_ROWS_PER_SLICE,
@@ -42,21 +46,26 @@ export async function* readRows(
   }
 }
 
-/** The conditions that select the devices, each to be followed by a condition on the time. */
-function partsOf(devices: readonly string[] | undefined): string[] {
-  if (devices === undefined) return [''];
+async function listDevices(client: QueryClient, database: string, metric: string): Promise<string[]> {
+  const answer = await client.query(
+    `SHOW TAG VALUES ON ${quoteName(database)} FROM ${quoteName(metric)} WITH KEY = "device"`,
+  );
+  return answer.flatMap(({ values }) => values.map(([, device]) => String(device)));
+}
+
+function conditionsOf(devices: readonly string[]): string[] {
   const distinct = [...new Set(devices)].filter(isStorable);
-  const parts: string[] = [];
+  const conditions: string[] = [];
   for (let from = 0; from < distinct.length; from += MAX_DEVICES_PER_QUERY) {
     const part = distinct.slice(from, from + MAX_DEVICES_PER_QUERY);
-    parts.push(`(${part.map((device) => `"device" = ${quoteText(device)}`).join(' OR ')}) AND `);
+    conditions.push(part.map((device) => `"device" = ${quoteText(device)}`).join(' OR '));
   }
-  return parts;
+  return conditions;
 }
 
 /** A slice in microseconds. No pane reaches past the end of its window. */
 function within({ from, to }: Slice): string {
-  return `time >= ${from}000u AND time < ${to}000u`;
+  return `AND time >= ${from}000u AND time < ${to}000u`;
 }
 
 async function countRows(
@@ -66,7 +75,7 @@ async function countRows(
   widthMs: number,
 ): Promise<BucketCount[]> {
   const [series] = await client.query(
-    `SELECT count("count") ${source}${within(slice)} GROUP BY time(${formatDuration(widthMs)}) fill(none)`,
+    `SELECT count("count") ${source} ${within(slice)} GROUP BY time(${formatDuration(widthMs)}) fill(none)`,
   );
   return (series?.values ?? []).map(([time, rows]) => ({ start: Number(time) / 1_000, rows: Number(rows) }));
 }
@@ -77,13 +86,12 @@ async function readSlice(
   slice: Slice,
   selection: Selection,
 ): Promise<WindowAggregate[]> {
-  const fields = selection.distributions ? [...FIELDS, 'distribution'] : FIELDS;
-  const selected = fields.map(quoteName).join(', ');
-  const answer = await client.query(`SELECT ${selected} ${source}${within(slice)} GROUP BY "device"`);
+  const fields = selection.distributions ? [...FIELDS, 'device', 'distribution'] : [...FIELDS, 'device'];
+  const answer = await client.query(`SELECT ${fields.map(quoteName).join(', ')} ${source} ${within(slice)}`);
   return answer.flatMap((series) => series.values.map((values) => rowOf(values, series, selection)));
 }
 
-/** Columns are the time, then `FIELDS`, then the distribution. */
+/** Columns are the time, then `FIELDS`, the device and the distribution. */
 function rowOf(values: readonly unknown[], series: QuerySeries, selection: Selection): WindowAggregate {
   const { metric, resolutionMs } = selection;
   const number = (column: number): number => {
@@ -96,7 +104,7 @@ function rowOf(values: readonly unknown[], series: QuerySeries, selection: Selec
   const count = number(1);
   const min = number(3);
   const max = number(4);
-  const bytes = selection.distributions ? Buffer.from(String(values[10] ?? ''), 'base64') : undefined;
+  const bytes = selection.distributions ? Buffer.from(String(values[11] ?? ''), 'base64') : undefined;
   const aggregate = {
     count,
     sum: number(2),
@@ -109,6 +117,6 @@ function rowOf(values: readonly unknown[], series: QuerySeries, selection: Selec
     m2: number(9),
     distribution: bytes === undefined ? NO_DISTRIBUTION : decodeDistribution(bytes, { count, min, max }),
   };
-  const deviceId = series.tags.device ?? '';
+  const deviceId = String(values[10]);
   return { deviceId, metric, resolutionMs, windowStart, pane: time - windowStart * 1_000, aggregate };
 }
