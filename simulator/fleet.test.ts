@@ -66,7 +66,7 @@ describe('a fleet', () => {
   });
 
   it('measures latency from the time at which a message was due, so that a stall of the server shows', async () => {
-    const workload = createFleetWorkload({ ...mixed, devices: 2, rate: 100, durationMs: 2_000 });
+    const workload = createFleetWorkload({ ...mixed, devices: 2, rate: 400, durationMs: 2_000 });
     const sending = await connectFleet(workload, { maxInFlight: 1 });
     let release: (() => void) | undefined;
     const held: (() => void)[] = [];
@@ -82,12 +82,13 @@ describe('a fleet', () => {
     };
     await sending.run(never);
     const { totalSent, totalAcknowledged } = sending.ledger;
-    expect([totalSent, totalAcknowledged]).toEqual([200, 200]);
-    const { p50 = 0, max = 0 } = sending.latency.figures() ?? {};
+    expect([totalSent, totalAcknowledged]).toEqual([800, 800]);
+    const { p50 = 0, p99 = 0, max = 0 } = sending.latency.figures() ?? {};
     expect(max).toBeGreaterThan(950);
     expect(p50).toBeLessThan(700);
-    // About half of the messages became due during the stall; the first of each device only was on its way.
-    expect(sending.overruns).toBeGreaterThan(60);
+    // About half of the messages became due during the stall, though only the first of each device was on its way.
+    expect(p99).toBeGreaterThan(800);
+    expect(sending.overruns).toBeGreaterThan(250);
     expect(sending.scheduleDelay.figures()?.max).toBeGreaterThan(900);
   });
 
