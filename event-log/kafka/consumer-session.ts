@@ -91,13 +91,7 @@ export class ConsumerSession {
     try {
       await withDeadline(this.#consumer.connect(), SETUP_DEADLINE_MS, 'connecting a consumer');
       await withDeadline(this.#subscribe(), SETUP_DEADLINE_MS, 'subscribing');
-      this.#running = this.#consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: this.#options.concurrency,
-        eachBatch: (payload) => this.#eachBatch(payload),
-      });
-      this.#running.catch(this.#end);
+      if (!this.#closing) this.#startFetching();
       reason = await this.#ended;
     } catch (error) {
       reason = error;
@@ -138,6 +132,16 @@ export class ConsumerSession {
   #subscribe(): Promise<void> {
     // Else an offset that has been deleted would be reset to the newest record, silently.
     return this.#consumer.subscribe({ topics: [this.#options.topic], fromBeginning: true });
+  }
+
+  #startFetching(): void {
+    this.#running = this.#consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: this.#options.concurrency,
+      eachBatch: (payload) => this.#eachBatch(payload),
+    });
+    this.#running.catch(this.#end);
   }
 
   #listen(): void {

@@ -252,10 +252,28 @@ describe.skipIf(brokers === '')('the consumer on Kafka', () => {
     }
   });
 
+  test('connections that swallow what is sent are given up after a request, and new ones are made', async () => {
+    const sockets = trackSockets();
+    const topic = topicOf({});
+    const log = await open([topic], { appendTimeoutMs: 20_000 });
+    const seen = new Set<string>();
+    await consume(log, topic.name, {
+      onBatch: async ({ records }) => void records.map(({ value }) => seen.add(value.toString())),
+    });
+    await log.append(topic.name, 0, 'device', Buffer.from('before'));
+    await vi.waitFor(() => expect(seen).toEqual(new Set(['before'])), PATIENCE);
+    for (const socket of sockets) socket.write = () => true;
+    const appended = log.append(topic.name, 0, 'device', Buffer.from('swallowed'));
+    await expect(log.ping()).rejects.toMatchObject({ code: 'EVENT_LOG_UNAVAILABLE' });
+    await log.ping();
+    await appended;
+    await vi.waitFor(() => expect(seen).toEqual(new Set(['before', 'swallowed'])), { timeout: 15_000 });
+  });
+
   test('a consumer closed while it is joining leaves no member behind', async () => {
     const topic = topicOf({});
     const log = await open([topic]);
-    for (const delayMs of [0, 5, 20, 60, 150]) {
+    for (const delayMs of [0, 5, 10, 15, 20, 25, 30, 40, 60]) {
       const group = randomUUID();
       const consumer = await consume(log, topic.name, { group });
       await new Promise((resolve) => setTimeout(resolve, delayMs));
