@@ -1,7 +1,7 @@
 import mqtt from 'mqtt';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TestGateway, type TestGatewayOptions } from './gateway.fixture.ts';
-import { pubrelPacket, RawDevice, roundTrip } from './raw-device.fixture.ts';
+import { connectPacket, publishPacket, pubrelPacket, RawDevice, roundTrip } from './raw-device.fixture.ts';
 
 let bench: TestGateway;
 
@@ -13,6 +13,14 @@ async function open(options?: TestGatewayOptions): Promise<TestGateway> {
 afterEach(() => bench.close());
 
 describe('QoS 1', () => {
+  test('may follow CONNECT in the same segment', async () => {
+    const { gateway } = await open();
+    const device = await RawDevice.dial(gateway.port);
+    device.send(connectPacket(device.clientId), publishPacket(device.clientId, { seq: 7, messageId: 7 }));
+    await vi.waitFor(() => expect(device.ids('puback')).toEqual([7]));
+    expect(device.received.map(({ cmd }) => cmd)).toEqual(['connack', 'puback']);
+  });
+
   test('is acknowledged only after the append is durable', async () => {
     const { gateway, log } = await open();
     const device = await RawDevice.open(gateway.port);

@@ -233,7 +233,7 @@ class MqttGateway implements Gateway {
     try {
       const connection = client === null || client.closed ? undefined : this.#connections.get(client);
       if (connection === undefined) this.#takeWill(client, packet);
-      else if (client?.connected === true && connection.isOpen) {
+      else if ((client?.connected === true || client?.connecting === true) && connection.isOpen) {
         const { received, readAt } = connection;
         this.#ingest.publish({ clientId: client.id, connection, received, startedAt: readAt }, packet);
       } else return new Error('PUBLISH outside of a connection');
