@@ -16,7 +16,10 @@ describe('QoS 1', () => {
   test('may follow CONNECT in the same segment', async () => {
     const { gateway } = await open();
     const device = await RawDevice.dial(gateway.port);
-    device.send(connectPacket(device.clientId), publishPacket(device.clientId, { seq: 7, messageId: 7 }));
+    device.send(
+      connectPacket(device.clientId, { clean: false }),
+      publishPacket(device.clientId, { seq: 7, messageId: 7 }),
+    );
     await vi.waitFor(() => expect(device.ids('puback')).toEqual([7]));
     expect(device.received.map(({ cmd }) => cmd)).toEqual(['connack', 'puback']);
   });
@@ -188,6 +191,27 @@ describe('a log that takes nothing', () => {
     log.behaviour = 'pass';
     await vi.waitFor(() => expect(gateway.ready().ok).toBe(true), { timeout: 5_000 });
     expect(await bench.metric('log_available')).toBe(1);
+  });
+
+  test('that breaks its promises costs the connection and not the gateway', async () => {
+    const { gateway, log } = await open();
+    const will = {
+      topic: 'devices/device-1/telemetry',
+      payload: Buffer.from('{"a":1}'),
+      qos: 1,
+      retain: false,
+    } as const;
+    const device = await RawDevice.open(gateway.port, 'device-1', { will });
+    log.behaviour = 'throw';
+    device.publish({ seq: 1 }, { seq: 2, qos: 0 });
+    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await vi.waitFor(async () =>
+      expect(await bench.metric('refused_messages_total', 'append_failed')).toBe(3),
+    );
+    log.behaviour = 'pass';
+    const again = await RawDevice.open(gateway.port);
+    again.publish({ seq: 3 });
+    await vi.waitFor(() => expect(again.ids('puback')).toEqual([3]));
   });
 
   test('does not close the connection for a QoS 0 message', async () => {
