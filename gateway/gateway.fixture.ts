@@ -20,7 +20,7 @@ export interface AppendedRecord {
   readonly value: Buffer;
 }
 
-type Behaviour = 'pass' | 'hold' | 'unavailable' | 'full' | 'silent';
+type Behaviour = 'pass' | 'hold' | 'unavailable' | 'full' | 'throw';
 
 /** A real event log whose appends can be held, refused or left unanswered. */
 export class ControlledLog implements EventLog {
@@ -57,11 +57,15 @@ export class ControlledLog implements EventLog {
     return this.#log.partitions(topic);
   }
 
-  async append(topic: string, partition: number, key: string, value: Buffer): Promise<bigint> {
+  append(topic: string, partition: number, key: string, value: Buffer): Promise<bigint> {
     this.asked++;
+    if (this.#behaviour === 'throw') throw new Error('a fault of the log');
+    return this.#append(topic, partition, key, value);
+  }
+
+  async #append(topic: string, partition: number, key: string, value: Buffer): Promise<bigint> {
     if (this.#behaviour === 'unavailable') throw new EventLogUnavailableError('the log is down');
     if (this.#behaviour === 'full') throw new EventLogFullError('the log is full');
-    if (this.#behaviour === 'silent') return new Promise(() => {});
     if (this.#behaviour === 'hold') await new Promise<void>((resolve) => this.#held.push(resolve));
     const offset = await this.#log.append(topic, partition, key, value);
     this.durable.push({ topic, partition, key, value: Buffer.from(value) });
