@@ -203,7 +203,7 @@ describe('a log that takes nothing', () => {
     } as const;
     const device = await RawDevice.open(gateway.port, 'device-1', { will });
     log.behaviour = 'throw';
-    device.publish({ seq: 1 }, { seq: 2, qos: 0 });
+    device.publish({ seq: 1, qos: 0 }, { seq: 2 });
     await vi.waitFor(() => expect(device.isClosed).toBe(true));
     await vi.waitFor(async () =>
       expect(await bench.metric('refused_messages_total', 'append_failed')).toBe(3),
