@@ -313,6 +313,29 @@ describe.skipIf(influxdbUrl === '')('InfluxDB', () => {
     expect(await writesOf([rowOf({})])).toBe(2);
   });
 
+  test('a point that lacks fields is waited for, and named when they never come', async () => {
+    const database = newDatabase();
+    const store = await open({ database });
+    const write = (fields: Record<string, number>) =>
+      admin().writePoints([{ measurement: 'torn', tags: { device: 'd1' }, fields, timestamp: `${T0}` }], {
+        database,
+        retentionPolicy: 'sluice_10s',
+        precision: 'ms',
+      });
+    await write({ sum: 1.5 });
+    const torn = { ...EVERYTHING, metric: 'torn', to: T0 + 10_000, from: T0 };
+    const reading = readAll(store, torn);
+    const row = rowOf({ metric: 'torn' });
+    await store.write([row]);
+    expect(await reading).toEqual([row]);
+    await write({ sum: 1.5 });
+    await admin().writePoints(
+      [{ measurement: 'torn', tags: { device: 'd2' }, fields: { sum: 1.5 }, timestamp: `${T0}` }],
+      { database, retentionPolicy: 'sluice_10s', precision: 'ms' },
+    );
+    await expect(readAll(store, torn)).rejects.toThrow(/"torn" lack fields/);
+  });
+
   test('any ids that are admitted come back from InfluxDB as they are', async () => {
     const store = await open();
     const id = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
