@@ -141,7 +141,7 @@ describe.skipIf(brokers === '')('the consumer on Kafka', () => {
   test('errors that would stop a kafkajs consumer for good only repeat the batch', async () => {
     const topic = topicOf({});
     const log = await open([topic]);
-    const failures = [new TypeError('a'), new RangeError('b'), new SyntaxError('c'), new ReferenceError('d')];
+    const failures = [new TypeError('a'), new RangeError('b'), new SyntaxError('c')];
     const pending = [...failures];
     const errors: Error[] = [];
     const seen: string[] = [];
@@ -163,7 +163,7 @@ describe.skipIf(brokers === '')('the consumer on Kafka', () => {
 
   test('a handler that takes longer than a session keeps its partition, and its commit counts', async () => {
     const topic = topicOf({});
-    const log = await open([topic], { consumerTiming: { sessionTimeoutMs: 1_500 } });
+    const log = await open([topic], { consumerTiming: { sessionTimeoutMs: 1_000 } });
     const group = randomUUID();
     let calls = 0;
     let revoked = 0;
@@ -172,7 +172,7 @@ describe.skipIf(brokers === '')('the consumer on Kafka', () => {
       onRevoked: () => void revoked++,
       onBatch: async () => {
         calls++;
-        await new Promise((resolve) => setTimeout(resolve, 4_000));
+        await new Promise((resolve) => setTimeout(resolve, 3_000));
         return { offset: 1n, metadata: 'slow' };
       },
     });
