@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { createProgram } from './program.ts';
 
-const DOCUMENTS = ['README.md', 'CONTRIBUTING.md', 'CONFIGURATION.md', 'ARCHITECTURE.md'];
+const DOCUMENTS = ['README.md', 'CONTRIBUTING.md', 'CONFIGURATION.md', 'ARCHITECTURE.md', 'OPERATIONS.md'];
 const texts = DOCUMENTS.map((name) => ({ name, text: readFileSync(name, 'utf8') }));
 const program = createProgram();
 const scripts = Object.keys(JSON.parse(readFileSync('package.json', 'utf8')).scripts);
