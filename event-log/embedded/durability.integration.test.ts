@@ -133,17 +133,9 @@ const canTrace = (() => {
 describe.skipIf(!canTrace)('held-up disk (needs strace)', () => {
   const trace = () => join(folder, 'trace');
   // strace counts the calls of each thread, so there is one that writes.
-  const hold = (what: string) => [
-    'strace',
-    '-f',
-    '-E',
-    'UV_THREADPOOL_SIZE=1',
-    '-o',
-    trace(),
-    '-e',
-    'trace=fdatasync',
-    '-e',
-    what,
+  const faulty = (call: string, fault: string) => [
+    ...['strace', '-f', '-E', 'UV_THREADPOOL_SIZE=1', '-o', trace()],
+    ...['-e', `trace=${call}`, '-e', `inject=${call}:${fault}`],
   ];
 
   test('an acknowledgement and a delivery come only after the sync', async () => {
@@ -161,7 +153,7 @@ describe.skipIf(!canTrace)('held-up disk (needs strace)', () => {
       print('acknowledged ' + after());
       await delivery;
       await log.close();`,
-      hold(`inject=fdatasync:delay_enter=${HELD_MS * 1_000}`),
+      faulty('fdatasync', `delay_enter=${HELD_MS * 1_000}`),
     );
     await once(child, 'close');
     expect(lines.map((line) => line.split(' ')[0]).toSorted()).toEqual(['acknowledged', 'delivered']);
@@ -175,10 +167,29 @@ describe.skipIf(!canTrace)('held-up disk (needs strace)', () => {
       const offsets = await Promise.all([1, 2, 3].map((i) => log.append('topic', 0, 'device', Buffer.from('v' + i))));
       print(offsets.join(' '));
       await log.close();`,
-      hold('inject=fdatasync:error=EIO:when=2..4'),
+      faulty('fdatasync', 'error=EIO:when=2..4'),
     );
     await once(child, 'close');
     expect(lines).toEqual(['1 2 3']);
     expect((await readFile(trace(), 'utf8')).match(/EIO .*INJECTED/g)?.length).toBe(3);
   });
+
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    'write number %i of a process may fail, and the log recovers in the same process',
+    async (failing) => {
+      await (await open()).close();
+      const { child, lines } = start(
+        `
+        for (let i = 0; i < 6; i++) print(i + ' ' + await log.append('topic', 0, 'device-' + i, Buffer.from('v')));
+        await log.close();`,
+        faulty('pwrite64', `error=EIO:when=${failing}`),
+      );
+      await once(child, 'close');
+      expect(lines).toEqual(['0 0', '1 1', '2 2', '3 3', '4 4', '5 5']);
+      expect(await readFile(trace(), 'utf8')).toMatch(/EIO .*INJECTED/);
+      const log = await open();
+      expect(await log.append('topic', 0, 'device', Buffer.from('v'))).toBe(6n);
+      await log.close();
+    },
+  );
 });

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Commit, EventLog } from '../event-log.ts';
+import { encodeCommit } from './commit-record.ts';
 import { openEmbeddedEventLog } from './embedded-event-log.ts';
+import { commitKey, floorKey } from './keys.ts';
 import { PartitionLog } from './partition-log.ts';
 import { RecordsExpiredError } from './records-expired-error.ts';
 import { Store } from './store.ts';
@@ -88,6 +90,28 @@ describe('retention', () => {
     expect(second.errors[0]?.message).toBe(
       'retention removed offsets 1 to 1 of topic/0 before they were read',
     );
+  });
+
+  test('a group whose records are all gone is told once and goes on with the next', async () => {
+    const store = new Store(folder);
+    await store.write([
+      { kind: 'put', key: commitKey('group', 'topic', 0), value: encodeCommit({ offset: 3n, metadata: '' }) },
+      {
+        kind: 'put',
+        key: floorKey('topic', 0),
+        value: Buffer.from('000000000000000900000000000003e8', 'hex'),
+      },
+    ]);
+    await store.close();
+    const log = await open();
+    const { keys, errors } = await read(log, 'group');
+    await vi.waitFor(() => expect(errors.length).toBe(1), PATIENCE);
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(await appendAt(log, 100_000, 'next')).toBe(9n);
+    await vi.waitFor(() => expect(keys).toEqual(['next']), PATIENCE);
+    expect(errors.map(({ message }) => message)).toEqual([
+      'retention removed offsets 3 to 8 of topic/0 before they were read',
+    ]);
   });
 });
 
