@@ -130,8 +130,7 @@ export function openEventLog(config: Config, logger: Logger, signal?: AbortSigna
     brokers,
     clientId,
     ssl,
-    // -1 asks the brokers for their default.
-    replicationFactor: replicationFactor ?? -1,
+    ...(replicationFactor === undefined ? {} : { replicationFactor }),
     ...(sasl === undefined ? {} : { sasl: saslOf(sasl) }),
     ...(signal === undefined ? {} : { signal }),
   });

@@ -60,7 +60,9 @@ const eventLog = z.discriminatedUnion('kind', [
       .int()
       .min(1)
       .optional()
-      .describe('Replicas of topics that Sluice creates; the brokers’ default unless given.'),
+      .describe(
+        'Replicas of topics that Sluice creates; without it 3, or as many as there are brokers. State it for a cluster.',
+      ),
     ssl: z.boolean().default(false).describe('Connect with TLS.'),
     sasl: z
       .strictObject({
