@@ -1,0 +1,36 @@
+import type { Bench } from './bench.contract.ts';
+
+/** The cases of the suite and their sentences. */
+export const CASES = {
+  partitions: 'a topic has the partitions it was opened with',
+  offsets: 'an append resolves with the next offset of its partition',
+  content: 'keys and values come back byte for byte, empty ones included',
+  order: 'each partition keeps the order of many concurrent appends over several partitions',
+  logTime: 'log time never runs backwards within a partition and lies within the append',
+  endOffset: 'a batch tells the end offset of its partition',
+  durable: 'acknowledged records and their offsets survive a reopening',
+  resume: 'a group resumes at its commit and gets its metadata back',
+  noCommit: 'a group that never committed starts at the first record',
+  groups: 'two groups read the same records independently',
+  sequence: 'the next batch of a partition waits for the handler of the one before',
+  rejection: 'a batch whose handler rejected is delivered again, the same, and reported',
+  closing: 'closing a consumer aborts the signal, waits for the handler and stores what it returned',
+  sharing: 'two consumers of a group share the partitions and one takes over when the other closes',
+  lost: 'a commit returned after the partition was lost is not stored',
+  unknownTopic: 'an unknown topic is refused by name',
+  unknownPartition: 'an unknown partition is refused by name',
+  tooLarge: 'a record that is too large is refused by name while its neighbours are stored',
+  unavailable:
+    'an append that cannot be made durable is rejected at its deadline, and the log recovers by itself',
+  interrupted: 'an interruption neither loses nor reorders acknowledged records',
+  full: 'appends beyond the bound on pending bytes are refused at once and the others are stored',
+  ping: 'ping resolves while the log answers and rejects when it does not',
+  closed: 'an append after close is refused',
+  draining: 'close waits for pending appends, which are durable then',
+  closeTwice: 'close is idempotent and closes the consumers',
+} as const;
+
+export type EventLogCase = keyof typeof CASES;
+
+/** Registers one case of the suite. */
+export type Hold = (key: EventLogCase, body: (bench: Bench) => Promise<void>) => void;
