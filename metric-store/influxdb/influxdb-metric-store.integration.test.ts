@@ -1,8 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { InfluxDB } from 'influx';
@@ -13,74 +11,12 @@ import { describeMetricStore } from '../metric-store.contract.ts';
 import type { MetricStore, Selection, WindowAggregate } from '../metric-store.ts';
 import { aggregateOf, arbitraryAggregate } from '../row-arbitrary.ts';
 import { type InfluxMetricStoreOptions, openInfluxMetricStore } from './influxdb-metric-store.ts';
+import { TcpProxy } from './tcp-proxy.ts';
 
 const logger = pino({ level: 'silent' });
 const influxdbUrl = inject('influxdbUrl');
 const DAY_MS = 86_400_000;
 const T0 = Math.floor((Date.now() - DAY_MS) / 3_600_000) * 3_600_000;
-
-/** Stands between store and InfluxDB; can be taken away, and can cut answers short. */
-class TcpProxy {
-  readonly #target: URL;
-  readonly #sockets = new Set<Socket>();
-  #server: Server | undefined;
-  #port = 0;
-  /** Write requests that passed. */
-  writes = 0;
-  /** Applied to what the server answers; undefined cuts the connection, an empty buffer swallows it. */
-  alter: (answer: Buffer) => Buffer | undefined = (answer) => answer;
-
-  constructor(target: string) {
-    this.#target = new URL(target);
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
-  }
-
-  async start(): Promise<void> {
-    this.#server = createServer((client) => this.#join(client));
-    this.#server.listen(this.#port, '127.0.0.1');
-    await once(this.#server, 'listening');
-    this.#port = (this.#server.address() as AddressInfo).port;
-  }
-
-  async stop(): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
-    this.#server = undefined;
-    server.close();
-    this.cutConnections();
-    await once(server, 'close');
-  }
-
-  cutConnections(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  #join(client: Socket): void {
-    const server = connect(Number(this.#target.port), this.#target.hostname);
-    for (const socket of [client, server]) {
-      this.#sockets.add(socket);
-      socket.setNoDelay(true);
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        client.destroy();
-        server.destroy();
-      });
-    }
-    client.pipe(server);
-    client.on('data', (request) => {
-      if (request.includes('POST /write?')) this.writes++;
-    });
-    server.on('data', (answer) => {
-      const altered = this.alter(answer);
-      if (altered !== undefined) client.write(altered);
-      else client.end(answer.subarray(0, answer.length - 20));
-    });
-  }
-}
 
 describe.skipIf(influxdbUrl === '')('InfluxDB', () => {
   describeMetricStore('influxdb metric store', async () => {
