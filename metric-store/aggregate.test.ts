@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Aggregate, addReading, createAggregate, mergeAggregates } from './aggregate.ts';
 import { NO_DISTRIBUTION, quantile } from './distribution.ts';
-import { arbitraryValue } from './row-arbitrary.ts';
+import { arbitraryValue } from './rows.fixture.ts';
 
 interface TimedValue {
   readonly value: number;

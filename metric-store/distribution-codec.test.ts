@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type Distribution, MAX_RAW_VALUES, mergeDistributions, NO_DISTRIBUTION } from './distribution.ts';
 import { decodeDistribution, encodeDistribution } from './distribution-codec.ts';
 import { UnreadableDistributionError } from './errors.ts';
-import { aggregateOf, arbitraryAggregate, arbitraryValue } from './row-arbitrary.ts';
+import { aggregateOf, arbitraryAggregate, arbitraryValue } from './rows.fixture.ts';
 
 function normal(distribution: Distribution) {
   return distribution.kind === 'raw' ? [...Float64Array.from(distribution.values).sort()] : distribution;

@@ -10,7 +10,7 @@ import {
   quantile,
   RELATIVE_ACCURACY,
 } from './distribution.ts';
-import { arbitraryValue } from './row-arbitrary.ts';
+import { arbitraryValue } from './rows.fixture.ts';
 
 const arbitraryValues = fc.array(arbitraryValue, { minLength: 1, maxLength: 200 });
 const arbitraryQuantile = fc.double({ min: 0, max: 1, noNaN: true });

@@ -4,7 +4,7 @@ import { NO_DISTRIBUTION } from './distribution.ts';
 import { MetricStoreClosedError, MetricStoreUnavailableError, RowsRefusedError } from './errors.ts';
 import type { MetricStore, Selection, WindowAggregate } from './metric-store.ts';
 import type { Resolution } from './resolutions.ts';
-import { aggregateOf, arbitraryRows } from './row-arbitrary.ts';
+import { aggregateOf, arbitraryRows } from './rows.fixture.ts';
 
 /** What the suite needs to know of an adapter. */
 export interface MetricStoreUnderTest {

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MetricStoreSchemaError, MetricStoreUnavailableError } from '../errors.ts';
 import { describeMetricStore } from '../metric-store.contract.ts';
 import type { MetricStore, WindowAggregate } from '../metric-store.ts';
-import { aggregateOf } from '../row-arbitrary.ts';
+import { aggregateOf } from '../rows.fixture.ts';
 import { type EmbeddedMetricStoreOptions, openEmbeddedMetricStore } from './embedded-metric-store.ts';
 
 const logger = pino({ level: 'silent' });

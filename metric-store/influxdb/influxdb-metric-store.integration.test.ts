@@ -9,9 +9,9 @@ import { afterEach, describe, expect, inject, test } from 'vitest';
 import { MetricStoreSchemaError, MetricStoreUnavailableError, RowsRefusedError } from '../errors.ts';
 import { describeMetricStore } from '../metric-store.contract.ts';
 import type { MetricStore, Selection, WindowAggregate } from '../metric-store.ts';
-import { aggregateOf, arbitraryAggregate } from '../row-arbitrary.ts';
+import { aggregateOf, arbitraryAggregate } from '../rows.fixture.ts';
 import { type InfluxMetricStoreOptions, openInfluxMetricStore } from './influxdb-metric-store.ts';
-import { TcpProxy } from './tcp-proxy.ts';
+import { TcpProxy } from './tcp-proxy.fixture.ts';
 
 const logger = pino({ level: 'silent' });
 const influxdbUrl = inject('influxdbUrl');

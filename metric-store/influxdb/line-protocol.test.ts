@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decodeDistribution } from '../distribution-codec.ts';
 import type { WindowAggregate } from '../metric-store.ts';
-import { aggregateOf, arbitraryAggregate } from '../row-arbitrary.ts';
+import { aggregateOf, arbitraryAggregate } from '../rows.fixture.ts';
 import { encodeBatches, encodeLine } from './line-protocol.ts';
 
 interface Line {
