@@ -143,10 +143,10 @@ describe('QoS 2', () => {
     expect(bench.seqs).toEqual([7, 8]);
   });
 
-  test('without end of releases closes the connection at the bound', async () => {
+  test('that are never released close the connection at the bound, and nothing after it is taken', async () => {
     const { gateway } = await open({ limits: { maxUnreleasedPerClient: 3 } });
     const device = await RawDevice.open(gateway.port);
-    device.publish(...[1, 2, 3, 4].map((seq) => ({ seq, qos: 2 as const })));
+    device.publish(...[1, 2, 3, 4, 5].map((seq) => ({ seq, qos: 2 as const })), { seq: 6 });
     await vi.waitFor(() => expect(device.isClosed).toBe(true));
     expect(await bench.metric('refused_messages_total', 'too_many_unreleased')).toBe(1);
     await vi.waitFor(() => expect(bench.seqs).toEqual([1, 2, 3]));

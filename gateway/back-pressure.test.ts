@@ -152,9 +152,13 @@ test('a client that does not take its acknowledgements is not read from, and cut
   // A message that is known already is the cheapest way to be owed an acknowledgement: they fill both sockets' buffers.
   const repeats = Buffer.concat(Array(20_000).fill(publishPacket('device-1', { seq: 1, qos: 2, dup: true })));
   const closed = new Promise<void>((resolve) => device.socket.once('close', () => resolve()));
+  const held = vi.waitFor(async () => expect(await bench.metric('held_connections')).toBe(1), {
+    timeout: 30_000,
+  });
   while (!device.socket.destroyed) {
     const sent = new Promise<void>((resolve) => device.socket.write(repeats, () => resolve()));
     await Promise.race([sent, closed]);
   }
+  await held;
   expect(await bench.metric('closed_connections_total', 'not_draining')).toBe(1);
 }, 60_000);

@@ -47,7 +47,7 @@ export class DeviceConnection {
   #isParsing = false;
   #isHeld = false;
   #undrainedSince: number | undefined;
-  /** Once CONNECT was accepted. */
+  /** Undefined until the client was authenticated: the broker can hand over a PUBLISH before that. */
   clientId: string | undefined;
   route: Route | undefined;
   /** Topic filters that the client subscribed to. */
@@ -134,7 +134,7 @@ export class DeviceConnection {
   #read(size: number | undefined): unknown {
     // Streams call `read(0)` on themselves to fill their buffer; nothing is taken then.
     if (size === 0) return this.#readSocket(0);
-    // The broker asks again while its parser is at work, where more bytes would be taken for the same packet.
+    // The broker asks again after each packet that it parses, when there is nothing yet.
     if (!this.isOpen || this.#isParsing || this.#mustHold()) return null;
     const chunk = this.#readSocket(size);
     if (!(chunk instanceof Buffer)) return null;

@@ -6,10 +6,11 @@ import { Registry } from 'prom-client';
 import { expect } from 'vitest';
 import { openEmbeddedEventLog } from '../event-log/embedded/embedded-event-log.ts';
 import { EventLogFullError, EventLogUnavailableError } from '../event-log/errors.ts';
-import type { ConsumeOptions, Consumer, EventLog } from '../event-log/event-log.ts';
+import type { EventLog } from '../event-log/event-log.ts';
 import { decodeTelemetryEvent } from '../event-log/telemetry-event.ts';
 import { topicNames } from '../event-log/topics.ts';
 import { type Gateway, type GatewayLimits, openGateway } from './gateway.ts';
+import type { AppendLog } from './log-writer.ts';
 
 export const TOPICS = topicNames('test');
 
@@ -23,7 +24,7 @@ export interface AppendedRecord {
 type Behaviour = 'pass' | 'hold' | 'unavailable' | 'full' | 'throw';
 
 /** A real event log whose appends can be held, refused or left unanswered. */
-export class ControlledLog implements EventLog {
+export class ControlledLog implements AppendLog {
   readonly #log: EventLog;
   /** What became durable, in the order of its acknowledgement to the caller. */
   readonly durable: AppendedRecord[] = [];
@@ -70,10 +71,6 @@ export class ControlledLog implements EventLog {
     const offset = await this.#log.append(topic, partition, key, value);
     this.durable.push({ topic, partition, key, value: Buffer.from(value) });
     return offset;
-  }
-
-  consume(options: ConsumeOptions): Promise<Consumer> {
-    return this.#log.consume(options);
   }
 
   async ping(): Promise<void> {

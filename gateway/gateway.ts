@@ -2,7 +2,6 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { AedesOptions, Client, PublishPacket } from 'aedes';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import type { EventLog } from '../event-log/event-log.ts';
 import type { TopicNames } from '../event-log/topics.ts';
 import { AckRounds } from './ack-rounds.ts';
 import { DeviceConnection } from './device-connection.ts';
@@ -12,6 +11,7 @@ import { Ingest } from './ingest.ts';
 import { grantAtMostOnce, IngestBroker } from './ingest-broker.ts';
 import { type GatewayLimits, resolveLimits } from './limits.ts';
 import { LogAvailability, type Readiness } from './log-availability.ts';
+import type { AppendLog } from './log-writer.ts';
 import { PendingBudget } from './pending-budget.ts';
 import { Sessions } from './sessions.ts';
 
@@ -20,7 +20,7 @@ export type { Readiness } from './log-availability.ts';
 
 export interface GatewayOptions {
   /** Stays the caller's: the gateway does not close it. */
-  readonly log: EventLog;
+  readonly log: AppendLog;
   readonly topics: TopicNames;
   readonly host: string;
   /** 0 takes a free one. */
@@ -176,8 +176,11 @@ class MqttGateway implements Gateway {
       // MQTT 3.1 allows 23; 3.1.1 leaves it to the server.
       maxClientsIdLength: maxClientIdLength,
       authenticate: (client, _username, _password, done) => {
-        if (client.id.length <= maxClientIdLength) done(null, true);
-        else done(Object.assign(new Error('client id too long'), { returnCode: 2 }), null);
+        const connection = this.#connections.get(client);
+        if (connection !== undefined && client.id.length <= maxClientIdLength) {
+          connection.clientId = client.id;
+          done(null, true);
+        } else done(Object.assign(new Error('client id too long'), { returnCode: 2 }), null);
       },
       authorizePublish: (client, packet, done) => done(this.#authorizePublish(client, packet)),
       authorizeSubscribe: (client, subscription, done) => {
@@ -187,10 +190,6 @@ class MqttGateway implements Gateway {
   }
 
   #watchBroker(): void {
-    this.#broker.on('clientReady', (client) => {
-      const connection = this.#connections.get(client);
-      if (connection !== undefined) connection.clientId = client.id;
-    });
     this.#broker.on('unsubscribe', (filters, client) => {
       const connection = this.#connections.get(client);
       for (const filter of filters) connection?.filters.delete(filter);
@@ -233,9 +232,9 @@ class MqttGateway implements Gateway {
     try {
       const connection = client === null || client.closed ? undefined : this.#connections.get(client);
       if (connection === undefined) this.#takeWill(client, packet);
-      else if ((client?.connected === true || client?.connecting === true) && connection.isOpen) {
-        const { received, readAt } = connection;
-        this.#ingest.publish({ clientId: client.id, connection, received, startedAt: readAt }, packet);
+      else if (connection.clientId !== undefined && connection.isOpen) {
+        const { clientId, received, readAt } = connection;
+        this.#ingest.publish({ clientId, connection, received, startedAt: readAt }, packet);
       } else return new Error('PUBLISH outside of a connection');
       packet.qos = 0;
       packet.retain = false;

@@ -91,7 +91,7 @@ test('many packets in the segment of CONNECT are all taken', async () => {
 test('a packet that a large first segment completes is not taken before CONNECT was accepted', async () => {
   const { gateway } = await open();
   const device = await RawDevice.dial(gateway.port);
-  const payload = `{"seq":1,"a":1}${' '.repeat(60_000)}`;
+  const payload = `{"seq":1,"a":1}${' '.repeat(65_500)}`;
   device.send(connectPacket('device-1'), publishPacket('device-1', { seq: 1, payload }));
   await vi.waitFor(() => expect(device.isClosed || device.ids('puback').length === 1).toBe(true));
   expect(device.received[0]?.cmd ?? 'nothing').toBe(device.isClosed ? 'nothing' : 'connack');

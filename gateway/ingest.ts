@@ -1,6 +1,5 @@
 import type { PublishPacket } from 'aedes';
 import { RecordTooLargeError } from '../event-log/errors.ts';
-import type { EventLog } from '../event-log/event-log.ts';
 import { murmur2, partitionOf } from '../event-log/partition.ts';
 import { encodeQuarantineEvent } from '../event-log/quarantine-event.ts';
 import { encodeTelemetryEvent } from '../event-log/telemetry-event.ts';
@@ -10,14 +9,14 @@ import type { TopicMatcher } from './device-topic.ts';
 import type { GatewayEvents, RefusalReason } from './gateway-events.ts';
 import type { GatewayLimits } from './limits.ts';
 import type { LogAvailability } from './log-availability.ts';
-import { LogWriter } from './log-writer.ts';
+import { type AppendLog, LogWriter } from './log-writer.ts';
 import { decodePayload } from './payload.ts';
 import type { PendingBudget } from './pending-budget.ts';
 import type { PendingMessage } from './pending-message.ts';
 import type { Receipt, Sessions } from './sessions.ts';
 
 export interface IngestOptions {
-  readonly log: EventLog;
+  readonly log: AppendLog;
   readonly topics: TopicNames;
   readonly limits: GatewayLimits;
   readonly deviceIdOf: TopicMatcher;

@@ -1,5 +1,5 @@
-import type { EventLog } from '../event-log/event-log.ts';
 import type { GatewayEvents } from './gateway-events.ts';
+import type { AppendLog } from './log-writer.ts';
 
 export type Readiness =
   | { readonly ok: true; readonly reason: undefined }
@@ -10,12 +10,12 @@ export type Readiness =
  * a gateway that is not ready may get no messages to try it with.
  */
 export class LogAvailability {
-  readonly #log: EventLog;
+  readonly #log: AppendLog;
   readonly #events: GatewayEvents;
   #reason: string | undefined;
   #isAsking = false;
 
-  constructor(log: EventLog, events: GatewayEvents) {
+  constructor(log: AppendLog, events: GatewayEvents) {
     this.#log = log;
     this.#events = events;
   }

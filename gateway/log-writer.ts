@@ -2,8 +2,11 @@ import { EventLogFullError, EventLogUnavailableError } from '../event-log/errors
 import type { EventLog } from '../event-log/event-log.ts';
 import type { PendingMessage } from './pending-message.ts';
 
+/** What the gateway needs of the event log. */
+export type AppendLog = Pick<EventLog, 'partitions' | 'append' | 'ping'>;
+
 export interface LogWriterOptions {
-  readonly log: EventLog;
+  readonly log: AppendLog;
   readonly appendDeadlineMs: number;
   readonly onDurable: (message: PendingMessage) => void;
   /** The message is not known to be durable and is not tried again. */

@@ -78,6 +78,20 @@ describe('subscriptions', () => {
     await client.endAsync();
   });
 
+  test('go on when another subscriber leaves', async () => {
+    const { gateway } = await open();
+    const [leaves, stays] = [
+      await RawDevice.open(gateway.port, 'x'),
+      await RawDevice.open(gateway.port, 'y'),
+    ];
+    for (const subscriber of [leaves, stays]) await subscribe(subscriber, ['devices/#', 0]);
+    leaves.close();
+    await vi.waitFor(async () => expect(await bench.metric('connections')).toBe(1));
+    const device = await RawDevice.open(gateway.port);
+    device.publish({ seq: 1 });
+    await vi.waitFor(() => expect(stays.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(1));
+  });
+
   test('of a persistent session are restored, without messages published meanwhile', async () => {
     const { gateway } = await open();
     const first = await RawDevice.open(gateway.port, 'dashboard', { clean: false });
