@@ -1,7 +1,14 @@
 import mqtt from 'mqtt';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TestGateway, type TestGatewayOptions } from './gateway.fixture.ts';
-import { connectPacket, publishPacket, pubrelPacket, RawDevice, roundTrip } from './raw-device.fixture.ts';
+import {
+  connectPacket,
+  publishPacket,
+  pubrelPacket,
+  RawDevice,
+  roundTrip,
+  subscribePacket,
+} from './raw-device.fixture.ts';
 
 let bench: TestGateway;
 
@@ -303,6 +310,24 @@ describe('closing', () => {
     await vi.waitFor(() => expect(device.isClosed).toBe(true));
     expect([device.ids('puback'), device.ids('pubrec')]).toEqual([[1], [2]]);
     expect(bench.seqs).toEqual([1, 2]);
+  });
+
+  test('sends what was written to a client that reads late', async () => {
+    const { gateway } = await open();
+    const subscriber = await RawDevice.open(gateway.port, 'late');
+    subscriber.send(subscribePacket(['#', 0]));
+    await vi.waitFor(() => expect(subscriber.ids('suback')).toHaveLength(1));
+    subscriber.socket.pause();
+    const device = await RawDevice.open(gateway.port);
+    const payload = `{"a":1}${' '.repeat(60_000)}`;
+    const seqs = Array.from({ length: 200 }, (_, index) => index + 1);
+    device.publish(...seqs.map((seq) => ({ seq, payload })));
+    await vi.waitFor(() => expect(device.ids('puback')).toEqual(seqs));
+    const closed = gateway.close(5_000);
+    subscriber.socket.resume();
+    await closed;
+    await vi.waitFor(() => expect(subscriber.isClosed).toBe(true));
+    expect(subscriber.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(200);
   });
 
   test('ends at its deadline when the log does not answer', async () => {

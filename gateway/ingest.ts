@@ -7,7 +7,7 @@ import type { TopicNames } from '../event-log/topics.ts';
 import type { DeviceConnection, Route } from './device-connection.ts';
 import type { TopicMatcher } from './device-topic.ts';
 import type { GatewayEvents, RefusalReason } from './gateway-events.ts';
-import type { GatewayLimits } from './limits.ts';
+import { type GatewayLimits, MAX_DETAIL_LENGTH } from './limits.ts';
 import type { LogAvailability } from './log-availability.ts';
 import { type AppendLog, LogWriter } from './log-writer.ts';
 import { decodePayload } from './payload.ts';
@@ -174,8 +174,10 @@ export class Ingest {
     packet: PublishPacket,
     { clientId, received }: Pick<Origin, 'clientId' | 'received'>,
     key: string,
-    { reason, detail }: NonNullable<PendingMessage['quarantine']>,
+    why: NonNullable<PendingMessage['quarantine']>,
   ): Destination {
+    const reason = why.reason;
+    const detail = why.detail.slice(0, MAX_DETAIL_LENGTH);
     const origin = { kind: 'mqtt', mqttTopic: packet.topic, clientId } as const;
     return {
       topic: this.#options.topics.quarantine,

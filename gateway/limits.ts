@@ -12,7 +12,10 @@ export interface GatewayLimits {
   readonly maxConnections: number;
   /** A connection that has sent no CONNECT after this long is closed, ms. */
   readonly connectTimeoutMs: number;
-  /** A client with this many messages on their way into the log is not read from until half are done. */
+  /**
+   * A client with this many messages on their way into the log is not read from until half are done. What it sends
+   * meanwhile waits, PINGREQ too.
+   */
   readonly maxPendingMessagesPerClient: number;
   /** The same in bytes of records. */
   readonly maxPendingBytesPerClient: number;
@@ -64,7 +67,7 @@ export function resolveLimits(given: Partial<GatewayLimits> = {}): GatewayLimits
   return { ...limits, maxPacketBytes: given.maxPacketBytes ?? limits.maxPayloadBytes + PACKET_HEADER_BYTES };
 }
 
-/** Longest detail of a quarantine event, characters. */
+/** Longest detail of a quarantine event, characters; longer ones are cut. */
 export const MAX_DETAIL_LENGTH = 400;
 
 /** JSON writes one UTF-16 unit or one byte of UTF-8 with at most this many bytes. */

@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer';
 import type { QuarantineReason } from '../event-log/quarantine-event.ts';
-import { MAX_DETAIL_LENGTH } from './limits.ts';
 
 /** A payload as the log takes it, or why it cannot be used. */
 export type DecodedPayload = { readonly kind: 'usable'; readonly canonical: Buffer } | UnusablePayload;
@@ -158,5 +157,5 @@ function describe(value: unknown): string {
 }
 
 function unusable(reason: QuarantineReason, detail: string): UnusablePayload {
-  return { kind: 'unusable', reason, detail: detail.slice(0, MAX_DETAIL_LENGTH) };
+  return { kind: 'unusable', reason, detail };
 }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TestGateway, type TestGatewayOptions } from './gateway.fixture.ts';
+import { largestQuarantineRecordBytes, resolveLimits } from './limits.ts';
 import { CASE_LIMITS, UNUSABLE_PAYLOADS } from './payload.fixture.ts';
 import { RawDevice, roundTrip } from './raw-device.fixture.ts';
 
@@ -66,6 +67,20 @@ describe('a topic that names no device', () => {
     expect(log.asked).toBe(0);
     expect(await bench.metric('refused_messages_total', 'unknown_topic')).toBe(1);
   });
+});
+
+test('the worst packet that is let in fits into quarantine', async () => {
+  const limits = resolveLimits();
+  const { gateway } = await open({ maxRecordBytes: largestQuarantineRecordBytes(limits) });
+  const clientId = '\u0001'.repeat(limits.maxClientIdLength);
+  const device = await RawDevice.open(gateway.port, clientId);
+  const topic = '\u0001'.repeat(65_535);
+  device.publish(
+    { seq: 1, topic, payload: Buffer.alloc(limits.maxPayloadBytes) },
+    { seq: 2, topic: 'x', payload: Buffer.alloc(131_000) },
+  );
+  await vi.waitFor(() => expect(device.ids('puback')).toEqual([1, 2]));
+  expect(bench.quarantined.map(({ event }) => event.reason)).toEqual(['unknown_topic', 'unknown_topic']);
 });
 
 describe('a record that the log does not take', () => {

@@ -94,6 +94,12 @@ export function publishPacket(clientId: string, message: RawPublish): Buffer {
   });
 }
 
+/** A SUBSCRIBE with the identifier 9. */
+export function subscribePacket(...filters: readonly (readonly [string, QoS])[]): Buffer {
+  const subscriptions = filters.map(([topic, qos]) => ({ topic, qos }));
+  return mqttPacket.generate({ cmd: 'subscribe', messageId: 9, subscriptions });
+}
+
 export function pubrelPacket(messageId: number): Buffer {
   return mqttPacket.generate({ cmd: 'pubrel', messageId });
 }

@@ -35,8 +35,10 @@ interface Identified {
 
 /**
  * What outlives a connection: QoS 2 messages that wait for PUBREL, and the subscriptions of persistent sessions.
- * It is the broker's persistence, with nothing retained and nothing queued for clients that are away. Bounded: where
- * it is full, the sessions that connected longest ago are forgotten, whose QoS 2 messages may then be stored twice.
+ * It is the broker's persistence, with nothing retained and nothing queued for clients that are away.
+ *
+ * Kept in memory, and bounded: where it is full, the sessions that connected longest ago are forgotten. A QoS 2 message
+ * that is sent again after that, or after a restart, is appended again; `seq` tells the fold that it is a duplicate.
  */
 export class Sessions {
   readonly #limits: SessionLimits;

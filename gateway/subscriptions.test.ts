@@ -2,7 +2,7 @@ import mqtt from 'mqtt';
 import mqttPacket, { type QoS } from 'mqtt-packet';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TestGateway, type TestGatewayOptions } from './gateway.fixture.ts';
-import { connectPacket, RawDevice, roundTrip } from './raw-device.fixture.ts';
+import { connectPacket, RawDevice, roundTrip, subscribePacket } from './raw-device.fixture.ts';
 
 let bench: TestGateway;
 
@@ -12,11 +12,6 @@ async function open(options?: TestGatewayOptions): Promise<TestGateway> {
 }
 
 afterEach(() => bench.close());
-
-function subscribePacket(...filters: readonly (readonly [string, QoS])[]): Buffer {
-  const subscriptions = filters.map(([topic, qos]) => ({ topic, qos }));
-  return mqttPacket.generate({ cmd: 'subscribe', messageId: 9, subscriptions });
-}
 
 async function subscribe(
   device: RawDevice,
