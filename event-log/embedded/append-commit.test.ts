@@ -32,7 +32,9 @@ test('while the write is held up nothing is acknowledged, moved or delivered', a
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
-  const slow = { write: (writes: Parameters<Store['write']>[0]) => held.then(() => store.write(writes)) };
+  const slow = {
+    write: (writes: Parameters<Store['write']>[0]) => held.then(() => store.write(writes, 'growth')),
+  };
   const commit = new AppendCommit(slow, () => log, Date.now);
   const acknowledged = vi.fn();
   const woken = vi.fn();
@@ -75,7 +77,7 @@ test('a write that failed and reached the store all the same keeps its offsets',
   const liar = {
     failing: true,
     async write(writes: Parameters<Store['write']>[0]) {
-      await store.write(writes);
+      await store.write(writes, 'growth');
       if (this.failing) throw new Error('lost the answer');
     },
   };

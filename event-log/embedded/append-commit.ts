@@ -34,7 +34,10 @@ export class AppendCommit {
     const now = this.#clock();
     const staged = lanes.map(({ log, records }) => log.stage(records, now));
     for (const { log } of lanes) this.#doubtful.add(log);
-    await this.#store.write(staged.map(({ write }) => write));
+    await this.#store.write(
+      staged.map(({ write }) => write),
+      'growth',
+    );
     this.#doubtful.clear();
     const outcomes = new Array<AppendOutcome>(appends.length);
     lanes.forEach((lane, index) => {

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 
-const FILE_NAME = 'data.mdb';
+export const DATABASE_FILE = 'data.mdb';
 const MAGIC = 0xbeefc0de;
 const MAGIC_AT = 24;
 const DATA_VERSION = 2;
@@ -13,13 +13,13 @@ const HEADER_BYTES = 30;
  * the process. An empty file is a new database.
  */
 export function checkDatabaseFile(folder: string): void {
-  const header = readStart(join(folder, FILE_NAME));
+  const header = readStart(join(folder, DATABASE_FILE));
   if (header === undefined || header.length === 0) return;
   if (header.length < HEADER_BYTES || header.readUInt32LE(MAGIC_AT) !== MAGIC) {
-    throw new Error(`${FILE_NAME} is not a database`);
+    throw new Error(`${DATABASE_FILE} is not a database`);
   }
   const version = header.readUInt16LE(DATA_VERSION_AT);
-  if (version !== DATA_VERSION) throw new Error(`${FILE_NAME} has the data version ${version}`);
+  if (version !== DATA_VERSION) throw new Error(`${DATABASE_FILE} has the data version ${version}`);
 }
 
 /** The first bytes of a file; undefined when there is none. */

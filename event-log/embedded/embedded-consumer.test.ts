@@ -156,7 +156,7 @@ async function damage(baseOffset: bigint): Promise<void> {
   if (key === undefined || value === undefined) throw new Error('there is no such batch');
   const last = value.length - 1;
   value[last] = (value[last] ?? 0) ^ 1;
-  await store.write([{ kind: 'put', key, value: Buffer.from(value) }]);
+  await store.write([{ kind: 'put', key, value: Buffer.from(value) }], 'upkeep');
   await store.close();
 }
 

@@ -93,7 +93,7 @@ class PartitionRun {
 
   async #storeCommit(commit: Commit): Promise<void> {
     const value = encodeCommit(commit);
-    await this.#retry(() => this.#store.write([{ kind: 'put', key: this.#commitKey, value }]));
+    await this.#retry(() => this.#store.write([{ kind: 'put', key: this.#commitKey, value }], 'upkeep'));
   }
 
   /** Runs an action until it succeeds, at least once; undefined when the consumer closes before that. */

@@ -143,7 +143,7 @@ class EmbeddedEventLog implements EventLog {
     const late = delay(PING_TIMEOUT_MS, undefined, { signal: deadline.signal }).then(() => {
       throw new EventLogUnavailableError(`the event log was not writable within ${PING_TIMEOUT_MS} ms`);
     });
-    const probe = this.#store.write([{ kind: 'put', key: PROBE_KEY, value: Buffer.alloc(1) }]);
+    const probe = this.#store.write([{ kind: 'put', key: PROBE_KEY, value: Buffer.alloc(1) }], 'growth');
     try {
       await Promise.race([probe, late]);
     } finally {

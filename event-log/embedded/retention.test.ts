@@ -94,14 +94,21 @@ describe('retention', () => {
 
   test('a group whose records are all gone is told once and goes on with the next', async () => {
     const store = new Store(folder);
-    await store.write([
-      { kind: 'put', key: commitKey('group', 'topic', 0), value: encodeCommit({ offset: 3n, metadata: '' }) },
-      {
-        kind: 'put',
-        key: floorKey('topic', 0),
-        value: Buffer.from('000000000000000900000000000003e8', 'hex'),
-      },
-    ]);
+    await store.write(
+      [
+        {
+          kind: 'put',
+          key: commitKey('group', 'topic', 0),
+          value: encodeCommit({ offset: 3n, metadata: '' }),
+        },
+        {
+          kind: 'put',
+          key: floorKey('topic', 0),
+          value: Buffer.from('000000000000000900000000000003e8', 'hex'),
+        },
+      ],
+      'upkeep',
+    );
     await store.close();
     const log = await open();
     const { keys, errors } = await read(log, 'group');
@@ -130,13 +137,13 @@ describe('a partition', () => {
         value: Buffer.alloc(1),
       }));
       const staged = partition.stage(appends, time);
-      await store.write([staged.write]);
+      await store.write([staged.write], 'growth');
       partition.advance(staged);
     }
     expect(partition.expire(5_000, 10)).toEqual([]);
     expect(partition.expire(5_001, 10).filter(({ kind }) => kind === 'remove').length).toBe(1);
     expect(partition.expire(9_000, 1).filter(({ kind }) => kind === 'remove').length).toBe(1);
-    await store.write(partition.expire(9_000, 10));
+    await store.write(partition.expire(9_000, 10), 'upkeep');
     expect(partition.firstOffset()).toBe(5n);
     expect(partition.readFrom(0n)).toBeUndefined();
 

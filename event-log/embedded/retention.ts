@@ -2,7 +2,8 @@ import type { Logger } from 'pino';
 import type { PartitionLog } from './partition-log.ts';
 import type { Store } from './store.ts';
 
-const MAX_BATCHES_PER_PASS = 500;
+const MAX_BATCHES_PER_WRITE = 100;
+const MAX_WRITES_PER_PASS = 50;
 const LONGEST_PAUSE_MS = 60_000;
 const SHORTEST_PAUSE_MS = 1_000;
 
@@ -71,9 +72,11 @@ export class Retention {
 
   /** Tells whether there may be more to remove. */
   async #expire({ log, retentionMs }: RetainedPartition): Promise<boolean> {
-    const writes = log.expire(this.#clock() - retentionMs, MAX_BATCHES_PER_PASS);
-    if (writes.length === 0) return false;
-    await this.#store.write(writes);
-    return writes.length > MAX_BATCHES_PER_PASS;
+    for (let pass = 0; pass < MAX_WRITES_PER_PASS && !this.#closed; pass++) {
+      const writes = log.expire(this.#clock() - retentionMs, MAX_BATCHES_PER_WRITE);
+      if (writes.length > 0) await this.#store.write(writes, 'upkeep');
+      if (writes.length <= MAX_BATCHES_PER_WRITE) return false;
+    }
+    return true;
   }
 }

@@ -51,7 +51,7 @@ test('a topic may be added to a folder', async () => {
 test('a folder in another format is refused with both formats', async () => {
   await openAndClose(topic('telemetry', 12));
   const store = new Store(folder);
-  await store.write([{ kind: 'put', key: FORMAT_KEY, value: Buffer.from([9]) }]);
+  await store.write([{ kind: 'put', key: FORMAT_KEY, value: Buffer.from([9]) }], 'upkeep');
   await store.close();
   const opened = openAndClose(topic('telemetry', 12));
   await expect(opened).rejects.toThrow(EventLogFolderError);

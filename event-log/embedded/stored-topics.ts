@@ -20,7 +20,7 @@ export async function declareTopics(
     if (stored === undefined) writes.push(declaration(topic));
     else checkPartitions(folder, topic, stored.readUInt16BE(0));
   }
-  if (writes.length > 0) await store.write(writes);
+  if (writes.length > 0) await store.write(writes, 'upkeep');
 }
 
 function declareFormat(store: Store, folder: string): StoreWrite[] {
