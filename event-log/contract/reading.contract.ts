@@ -7,6 +7,9 @@ export interface ReadOptions {
   /** Runs before the batch counts as handled. */
   before?(batch: RecordBatch): Promise<void>;
   commitOf?(batch: RecordBatch): Commit;
+  /** Where to start, given what is committed. */
+  startAt?(partition: number, committed: Commit | undefined): bigint | undefined;
+  readonly isEphemeral?: boolean;
 }
 
 interface KeptRecord {
@@ -29,9 +32,11 @@ export class Reading {
     const options: ConsumeOptions = {
       topic,
       group,
+      ...(read.isEphemeral === undefined ? {} : { isEphemeral: read.isEphemeral }),
       onAssigned: (partition, committed) => {
         this.assigned.set(partition, committed);
         this.owned.add(partition);
+        return read.startAt?.(partition, committed);
       },
       onRevoked: (partition) => void this.owned.delete(partition),
       onBatch: async (batch) => {

@@ -65,10 +65,10 @@ class PartitionRun {
 
   async #assign(): Promise<PartitionCursor> {
     const { topic, partition } = this.#log;
-    const stored = this.#store.get(this.#commitKey);
+    const stored = this.#options.isEphemeral ? undefined : this.#store.get(this.#commitKey);
     const committed = stored === undefined ? undefined : decodeCommit(stored);
-    await this.#options.onAssigned(partition, committed);
-    const start = committed?.offset ?? this.#log.firstOffset();
+    const chosen = await this.#options.onAssigned(partition, committed);
+    const start = chosen ?? committed?.offset ?? this.#log.firstOffset();
     return new PartitionCursor(this.#log, start, (from, to) =>
       this.#options.onError(new RecordsExpiredError(topic, partition, from, to)),
     );
@@ -92,6 +92,7 @@ class PartitionRun {
   }
 
   async #storeCommit(commit: Commit): Promise<void> {
+    if (this.#options.isEphemeral) return;
     const value = encodeCommit(commit);
     await this.#retry(() => this.#store.write([{ kind: 'put', key: this.#commitKey, value }], 'upkeep'));
   }

@@ -11,10 +11,11 @@ import {
   UnknownPartitionError,
   UnknownTopicError,
 } from '../errors.ts';
-import type { ConsumeOptions, Consumer, EventLog } from '../event-log.ts';
+import type { ConsumeOptions, Consumer, EventLog, PartitionOffsets } from '../event-log.ts';
 import { GroupCommit } from '../group-commit.ts';
 import type { TopicSpec } from '../topics.ts';
 import { AppendCommit } from './append-commit.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { EmbeddedConsumer } from './embedded-consumer.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { PROBE_KEY } from './keys.ts';
@@ -85,12 +86,16 @@ class EmbeddedEventLog implements EventLog {
   readonly #lock: FolderLock;
   readonly #appends: GroupCommit;
   readonly #retention: Retention;
+  readonly #checkpoints: Checkpoints;
   readonly #consumers = new Map<string, Consumer>();
   #closing: Promise<void> | undefined;
+  /** Set when the last handler has ended: handlers append and save until then. */
+  #isDrained = false;
 
   constructor(store: Store, lock: FolderLock, options: EmbeddedEventLogOptions) {
     this.#store = store;
     this.#lock = lock;
+    this.#checkpoints = new Checkpoints(store);
     this.#topics = new Map(options.topics.map((spec) => [spec.name, openTopic(store, spec)]));
     const clock = options.clock ?? Date.now;
     const commit = new AppendCommit(store, (topic, partition) => this.#log(topic, partition), clock);
@@ -137,6 +142,25 @@ class EmbeddedEventLog implements EventLog {
     return consumer;
   }
 
+  async offsets(topic: string, logTime: number): Promise<readonly PartitionOffsets[]> {
+    this.#refuseWhenDrained();
+    return this.#topic(topic).logs.map((log) => ({
+      earliest: log.firstOffset(),
+      end: log.endOffset,
+      atLogTime: log.offsetAt(logTime),
+    }));
+  }
+
+  async saveCheckpoint(group: string, partition: number, checkpoint: Uint8Array): Promise<void> {
+    this.#refuseWhenDrained();
+    await this.#checkpoints.save(group, partition, checkpoint);
+  }
+
+  async loadCheckpoints(group: string, partition: number): Promise<readonly Buffer[]> {
+    this.#refuseWhenDrained();
+    return this.#checkpoints.load(group, partition);
+  }
+
   async ping(): Promise<void> {
     this.#refuseWhenClosed();
     const deadline = new AbortController();
@@ -161,6 +185,7 @@ class EmbeddedEventLog implements EventLog {
   async #close(): Promise<void> {
     // Handlers may append until they end, so the consumers go first.
     await Promise.all([...this.#consumers.values()].map((consumer) => consumer.close()));
+    this.#isDrained = true;
     await this.#appends.close();
     await this.#retention.close();
     await this.#store.close();
@@ -169,6 +194,10 @@ class EmbeddedEventLog implements EventLog {
 
   #refuseWhenClosed(): void {
     if (this.#closing !== undefined) throw new EventLogClosedError('the event log is closed');
+  }
+
+  #refuseWhenDrained(): void {
+    if (this.#isDrained) throw new EventLogClosedError('the event log is closed');
   }
 
   #topic(name: string): OpenTopic {

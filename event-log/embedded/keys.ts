@@ -1,8 +1,17 @@
 /** Keys of the store. FORMAT.md draws them byte by byte. */
-const KIND = { batch: 0x62, commit: 0x63, format: 0x66, floor: 0x6c, probe: 0x70, topic: 0x74 } as const;
+const KIND = {
+  batch: 0x62,
+  commit: 0x63,
+  checkpoint: 0x6b,
+  format: 0x66,
+  floor: 0x6c,
+  probe: 0x70,
+  topic: 0x74,
+} as const;
 
 const OFFSET_BYTES = 8;
 const LOG_TIME_BYTES = 8;
+const NUMBER_BYTES = 8;
 const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 
 /** Where a stored batch lies, as its key tells. */
@@ -66,6 +75,32 @@ export class BatchKeys {
     key.writeBigUInt64BE(offset, this.#prefix.length);
     key.writeBigUInt64BE(logTime, this.#prefix.length + OFFSET_BYTES);
     return key;
+  }
+}
+
+/** Keys of the checkpoints of a group's partition, in the order in which they were saved. */
+export class CheckpointKeys {
+  readonly #prefix: Buffer;
+  /** Below every key of the partition. */
+  readonly first: Buffer;
+  /** Above every key of the partition. */
+  readonly last: Buffer;
+
+  constructor(group: string, partition: number) {
+    this.#prefix = Buffer.concat([Buffer.from([KIND.checkpoint]), sized(group), u16(partition)]);
+    this.first = this.#prefix;
+    this.last = this.of(MAX_U64);
+  }
+
+  of(number: bigint): Buffer {
+    const key = Buffer.allocUnsafe(this.#prefix.length + NUMBER_BYTES);
+    this.#prefix.copy(key);
+    key.writeBigUInt64BE(number, this.#prefix.length);
+    return key;
+  }
+
+  numberOf(key: Buffer): bigint {
+    return key.readBigUInt64BE(this.#prefix.length);
   }
 }
 

@@ -103,6 +103,25 @@ export class PartitionLog {
     return first?.baseOffset ?? this.#endOffset;
   }
 
+  /** The first offset whose log time is not before a time, ms since the epoch; the end offset when there is none. */
+  offsetAt(logTime: number): bigint {
+    let low = this.firstOffset();
+    let high = this.#endOffset;
+    // Log time grows with the offset: below `low` it is before the time, at `high` it is not.
+    while (low < high) {
+      const middle = (low + high) / 2n;
+      const batch = this.#position({
+        start: this.#keys.lastAt(middle),
+        end: this.#keys.first,
+        reverse: true,
+        limit: 1,
+      });
+      if (batch === undefined || batch.logTime < logTime) low = middle + 1n;
+      else high = batch.baseOffset;
+    }
+    return low;
+  }
+
   /** The writes that remove the oldest batches whose log time is below `before`, at most `limit` of them. */
   expire(before: number, limit: number): readonly StoreWrite[] {
     const keys = this.#store.keys({ start: this.#keys.first, end: this.#keys.last, limit });
