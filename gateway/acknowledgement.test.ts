@@ -1,5 +1,6 @@
 import mqtt from 'mqtt';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { eventually } from './eventually.fixture.ts';
 import { TestGateway, type TestGatewayOptions } from './gateway.fixture.ts';
 import {
   connectPacket,
@@ -27,7 +28,7 @@ describe('QoS 1', () => {
       connectPacket(device.clientId, { clean: false }),
       publishPacket(device.clientId, { seq: 7, messageId: 7 }),
     );
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual([7]));
+    await eventually(() => expect(device.ids('puback')).toEqual([7]));
     expect(device.received.map(({ cmd }) => cmd)).toEqual(['connack', 'puback']);
   });
 
@@ -36,11 +37,11 @@ describe('QoS 1', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'hold';
     device.publish({ seq: 7 });
-    await vi.waitFor(() => expect(log.held).toBe(1));
+    await eventually(() => expect(log.held).toBe(1));
     await roundTrip(device);
     expect(device.ids('puback')).toEqual([]);
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual([7]));
+    await eventually(() => expect(device.ids('puback')).toEqual([7]));
     expect(bench.seqs).toEqual([7]);
   });
 
@@ -49,13 +50,13 @@ describe('QoS 1', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'hold';
     device.publish(...[1, 2, 3].map((seq) => ({ seq, topic: `devices/sensor-${seq}/telemetry` })));
-    await vi.waitFor(() => expect(log.held).toBe(3));
+    await eventually(() => expect(log.held).toBe(3));
     log.release(2, 1);
-    await vi.waitFor(() => expect(log.durable).toHaveLength(2));
+    await eventually(() => expect(log.durable).toHaveLength(2));
     await roundTrip(device);
     expect(device.ids('puback')).toEqual([]);
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual([1, 2, 3]));
+    await eventually(() => expect(device.ids('puback')).toEqual([1, 2, 3]));
   });
 
   test('the records of a device are in one partition under its id, in order, and read back as sent', async () => {
@@ -63,7 +64,7 @@ describe('QoS 1', () => {
     const device = await RawDevice.open(gateway.port);
     const seqs = Array.from({ length: 500 }, (_, index) => index + 1);
     device.publish(...seqs.map((seq) => ({ seq })));
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual(seqs));
+    await eventually(() => expect(device.ids('puback')).toEqual(seqs));
     expect(bench.seqs).toEqual(seqs);
     expect(new Set(log.durable.map(({ partition }) => partition)).size).toBe(1);
     expect(new Set(log.durable.map(({ key }) => key))).toEqual(new Set(['device-1']));
@@ -76,13 +77,13 @@ describe('QoS 2', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'hold';
     device.publish({ seq: 7, qos: 2 });
-    await vi.waitFor(() => expect(log.held).toBe(1));
+    await eventually(() => expect(log.held).toBe(1));
     await roundTrip(device);
     expect(device.ids('pubrec')).toEqual([]);
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(device.ids('pubrec')).toEqual([7]));
+    await eventually(() => expect(device.ids('pubrec')).toEqual([7]));
     device.send(pubrelPacket(7));
-    await vi.waitFor(() => expect(device.ids('pubcomp')).toEqual([7]));
+    await eventually(() => expect(device.ids('pubcomp')).toEqual([7]));
     expect(bench.seqs).toEqual([7]);
   });
 
@@ -91,11 +92,11 @@ describe('QoS 2', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'hold';
     device.publish({ seq: 7, qos: 2 }, { seq: 7, qos: 2, dup: true });
-    await vi.waitFor(() => expect(log.held).toBe(1));
+    await eventually(() => expect(log.held).toBe(1));
     await roundTrip(device);
     expect(device.ids('pubrec')).toEqual([]);
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(device.ids('pubrec')).toEqual([7, 7]));
+    await eventually(() => expect(device.ids('pubrec')).toEqual([7, 7]));
     expect(log.asked).toBe(1);
     expect(await bench.metric('repeated_messages_total')).toBe(1);
   });
@@ -104,14 +105,14 @@ describe('QoS 2', () => {
     const { gateway } = await open();
     const device = await RawDevice.open(gateway.port);
     device.publish({ seq: 7, qos: 2 });
-    await vi.waitFor(() => expect(device.ids('pubrec')).toEqual([7]));
+    await eventually(() => expect(device.ids('pubrec')).toEqual([7]));
     device.publish({ seq: 7, qos: 2, dup: true });
-    await vi.waitFor(() => expect(device.ids('pubrec')).toEqual([7, 7]));
+    await eventually(() => expect(device.ids('pubrec')).toEqual([7, 7]));
     expect(bench.seqs).toEqual([7]);
     device.send(pubrelPacket(7), pubrelPacket(7));
-    await vi.waitFor(() => expect(device.ids('pubcomp')).toEqual([7, 7]));
+    await eventually(() => expect(device.ids('pubcomp')).toEqual([7, 7]));
     device.publish({ seq: 7, qos: 2 });
-    await vi.waitFor(() => expect(device.ids('pubrec')).toEqual([7, 7, 7]));
+    await eventually(() => expect(device.ids('pubrec')).toEqual([7, 7, 7]));
     expect(bench.seqs).toEqual([7, 7]);
   });
 
@@ -120,14 +121,14 @@ describe('QoS 2', () => {
     const first = await RawDevice.open(gateway.port, 'device-1', { clean: false });
     log.behaviour = 'hold';
     first.publish({ seq: 7, qos: 2 });
-    await vi.waitFor(() => expect(log.held).toBe(1));
+    await eventually(() => expect(log.held).toBe(1));
     first.close();
     const second = await RawDevice.open(gateway.port, 'device-1', { clean: false });
     second.publish({ seq: 7, qos: 2, dup: true });
     await roundTrip(second);
     expect(second.ids('pubrec')).toEqual([]);
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(second.ids('pubrec')).toEqual([7]));
+    await eventually(() => expect(second.ids('pubrec')).toEqual([7]));
     expect(bench.seqs).toEqual([7]);
   });
 
@@ -135,10 +136,10 @@ describe('QoS 2', () => {
     const { gateway } = await open();
     const first = await RawDevice.open(gateway.port);
     first.publish({ seq: 7, qos: 2 });
-    await vi.waitFor(() => expect(first.ids('pubrec')).toEqual([7]));
+    await eventually(() => expect(first.ids('pubrec')).toEqual([7]));
     const second = await RawDevice.open(gateway.port);
     second.publish({ seq: 7, qos: 2 });
-    await vi.waitFor(() => expect(second.ids('pubrec')).toEqual([7]));
+    await eventually(() => expect(second.ids('pubrec')).toEqual([7]));
     expect(bench.seqs).toEqual([7, 7]);
   });
 
@@ -146,7 +147,7 @@ describe('QoS 2', () => {
     const { gateway } = await open();
     const device = await RawDevice.open(gateway.port);
     device.publish({ seq: 7, qos: 2, messageId: 1 }, { seq: 8, qos: 2, messageId: 1 });
-    await vi.waitFor(() => expect(device.ids('pubrec')).toEqual([1, 1]));
+    await eventually(() => expect(device.ids('pubrec')).toEqual([1, 1]));
     expect(bench.seqs).toEqual([7, 8]);
   });
 
@@ -154,9 +155,9 @@ describe('QoS 2', () => {
     const { gateway } = await open({ limits: { maxUnreleasedPerClient: 3 } });
     const device = await RawDevice.open(gateway.port);
     device.publish(...[1, 2, 3, 4, 5].map((seq) => ({ seq, qos: 2 as const })), { seq: 6 });
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(await bench.metric('refused_messages_total', 'too_many_unreleased')).toBe(1);
-    await vi.waitFor(() => expect(bench.seqs).toEqual([1, 2, 3]));
+    await eventually(() => expect(bench.seqs).toEqual([1, 2, 3]));
   });
 
   test('appended only by a repeat counts once when the first append failed', async () => {
@@ -164,12 +165,12 @@ describe('QoS 2', () => {
     const first = await RawDevice.open(gateway.port, 'device-1', { clean: false });
     log.behaviour = 'unavailable';
     first.publish({ seq: 7, qos: 2 }, { seq: 7, qos: 2, dup: true });
-    await vi.waitFor(() => expect(first.isClosed).toBe(true));
+    await eventually(() => expect(first.isClosed).toBe(true));
     expect(first.ids('pubrec')).toEqual([]);
     log.behaviour = 'pass';
     const second = await RawDevice.open(gateway.port, 'device-1', { clean: false });
     second.publish({ seq: 7, qos: 2, dup: true });
-    await vi.waitFor(() => expect(second.ids('pubrec')).toEqual([7]));
+    await eventually(() => expect(second.ids('pubrec')).toEqual([7]));
     expect(bench.seqs).toEqual([7]);
   });
 });
@@ -178,7 +179,7 @@ test('QoS 0 is appended and not acknowledged', async () => {
   const { gateway } = await open();
   const device = await RawDevice.open(gateway.port);
   device.publish({ seq: 1, qos: 0 }, { seq: 2, qos: 0 });
-  await vi.waitFor(() => expect(bench.seqs).toEqual([1, 2]));
+  await eventually(() => expect(bench.seqs).toEqual([1, 2]));
   await roundTrip(device);
   expect(device.received.map(({ cmd }) => cmd)).toEqual(['connack', 'pingresp']);
 });
@@ -190,13 +191,13 @@ describe('a log that takes nothing', () => {
     expect(gateway.ready()).toEqual({ ok: true, reason: undefined });
     log.behaviour = 'unavailable';
     device.publish({ seq: 7 });
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(device.ids('puback')).toEqual([]);
     expect(gateway.ready()).toEqual({ ok: false, reason: 'the log is down' });
     expect(await bench.metric('log_available')).toBe(0);
     expect(await bench.metric('refused_messages_total', 'append_failed')).toBe(1);
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(gateway.ready().ok).toBe(true), { timeout: 5_000 });
+    await eventually(() => expect(gateway.ready().ok).toBe(true));
     expect(await bench.metric('log_available')).toBe(1);
   });
 
@@ -211,14 +212,14 @@ describe('a log that takes nothing', () => {
     const device = await RawDevice.open(gateway.port, 'device-1', { will });
     log.behaviour = 'throw';
     device.publish({ seq: 1, qos: 0 }, { seq: 2 });
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
-    await vi.waitFor(async () =>
+    await eventually(() => expect(device.isClosed).toBe(true));
+    await eventually(async () =>
       expect(await bench.metric('refused_messages_total', 'append_failed')).toBe(3),
     );
     log.behaviour = 'pass';
     const again = await RawDevice.open(gateway.port);
     again.publish({ seq: 3 });
-    await vi.waitFor(() => expect(again.ids('puback')).toEqual([3]));
+    await eventually(() => expect(again.ids('puback')).toEqual([3]));
   });
 
   test('does not close the connection for a QoS 0 message', async () => {
@@ -226,10 +227,10 @@ describe('a log that takes nothing', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'unavailable';
     device.publish({ seq: 1, qos: 0 });
-    await vi.waitFor(async () => expect(await bench.metric('refused_messages_total')).toBe(1));
+    await eventually(async () => expect(await bench.metric('refused_messages_total')).toBe(1));
     log.behaviour = 'pass';
     device.publish({ seq: 2, qos: 0 });
-    await vi.waitFor(() => expect(bench.seqs).toEqual([2]));
+    await eventually(() => expect(bench.seqs).toEqual([2]));
     expect(device.isClosed).toBe(false);
   });
 
@@ -238,14 +239,14 @@ describe('a log that takes nothing', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'hold';
     device.publish({ seq: 7 }, { seq: 8, qos: 0 });
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(device.ids('puback')).toEqual([]);
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect(await bench.metric('refused_messages_total', 'append_deadline')).toBe(2),
     );
     expect(gateway.ready().ok).toBe(false);
     log.behaviour = 'pass';
-    await vi.waitFor(async () => expect(await bench.metric('pending_messages')).toBe(0));
+    await eventually(async () => expect(await bench.metric('pending_messages')).toBe(0));
   });
 
   test('makes a client send again what was not acknowledged, once it is connected again', async () => {
@@ -284,11 +285,11 @@ describe('a log that takes nothing', () => {
     });
     for (const behaviour of ['unavailable', 'pass', 'hold', 'unavailable', 'pass'] as const) {
       const asked = log.asked;
-      await vi.waitFor(() => expect(log.asked).toBeGreaterThan(asked));
+      await eventually(() => expect(log.asked).toBeGreaterThan(asked));
       log.behaviour = behaviour;
     }
     await Promise.all(publishAll);
-    await vi.waitFor(() => expect(acknowledged.size).toBe(1_000), { timeout: 10_000 });
+    await eventually(() => expect(acknowledged.size).toBe(1_000));
     expect([...acknowledged].filter((seq) => !bench.seqs.includes(seq))).toEqual([]);
     await Promise.all(devices.map((device) => device.endAsync()));
   });
@@ -300,14 +301,14 @@ describe('closing', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'hold';
     device.publish({ seq: 1 }, { seq: 2, qos: 2 });
-    await vi.waitFor(() => expect(log.held).toBe(2));
+    await eventually(() => expect(log.held).toBe(2));
     const closed = gateway.close();
     expect(gateway.ready()).toEqual({ ok: false, reason: 'the gateway is closing' });
     device.publish({ seq: 3 });
     await expect(RawDevice.dial(gateway.port)).rejects.toThrow();
     log.behaviour = 'pass';
     await closed;
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect([device.ids('puback'), device.ids('pubrec')]).toEqual([[1], [2]]);
     expect(bench.seqs).toEqual([1, 2]);
   });
@@ -316,17 +317,17 @@ describe('closing', () => {
     const { gateway } = await open();
     const subscriber = await RawDevice.open(gateway.port, 'late');
     subscriber.send(subscribePacket(['#', 0]));
-    await vi.waitFor(() => expect(subscriber.ids('suback')).toHaveLength(1));
+    await eventually(() => expect(subscriber.ids('suback')).toHaveLength(1));
     subscriber.socket.pause();
     const device = await RawDevice.open(gateway.port);
     const payload = `{"a":1}${' '.repeat(60_000)}`;
     const seqs = Array.from({ length: 120 }, (_, index) => index + 1);
     device.publish(...seqs.map((seq) => ({ seq, payload })));
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual(seqs));
+    await eventually(() => expect(device.ids('puback')).toEqual(seqs));
     const closed = gateway.close(5_000);
     subscriber.socket.resume();
     await closed;
-    await vi.waitFor(() => expect(subscriber.isClosed).toBe(true));
+    await eventually(() => expect(subscriber.isClosed).toBe(true));
     expect(subscriber.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(120);
   });
 
@@ -335,9 +336,9 @@ describe('closing', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'hold';
     device.publish({ seq: 1 });
-    await vi.waitFor(() => expect(log.held).toBe(1));
+    await eventually(() => expect(log.held).toBe(1));
     await gateway.close(50);
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(device.ids('puback')).toEqual([]);
   });
 
@@ -347,6 +348,6 @@ describe('closing', () => {
     const [first, second] = [gateway.close(500), gateway.close(500)];
     expect(first).toBe(second);
     await first;
-    await vi.waitFor(() => expect(silent.isClosed).toBe(true));
+    await eventually(() => expect(silent.isClosed).toBe(true));
   });
 });

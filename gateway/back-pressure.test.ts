@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { eventually } from './eventually.fixture.ts';
 import { TestGateway, type TestGatewayOptions } from './gateway.fixture.ts';
 import { publishPacket, RawDevice } from './raw-device.fixture.ts';
 
@@ -23,12 +24,12 @@ describe('a client with too much on its way into the log', () => {
     log.behaviour = 'hold';
     const seqs = Array.from({ length: 20_000 }, (_, index) => index + 1);
     device.publish(...seqs.map((seq) => ({ seq })));
-    await vi.waitFor(async () => expect(await bench.metric('held_connections')).toBe(1));
+    await eventually(async () => expect(await bench.metric('held_connections')).toBe(1));
     const { asked } = log;
     expect(asked).toBeGreaterThanOrEqual(50);
     expect(asked).toBeLessThan(2_000);
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(device.ids('puback')).toHaveLength(20_000), { timeout: 20_000 });
+    await eventually(() => expect(device.ids('puback')).toHaveLength(20_000));
     expect(device.ids('puback')).toEqual(seqs);
     expect(bench.seqs).toEqual(seqs);
     expect(await bench.metric('held_connections')).toBe(0);
@@ -38,25 +39,14 @@ describe('a client with too much on its way into the log', () => {
     const { gateway, log } = await open({ limits: { maxPendingMessagesPerClient: 50 } });
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'hold';
-    for (let seq = 1; seq <= 500; seq++) {
-      const asked = log.asked;
+    const isHeld = async () => (await bench.metric('held_connections')) === 1;
+    for (let seq = 1; !(await isHeld()); seq++) {
       device.publish({ seq });
-      const isTaken = vi.waitFor(() => expect(log.asked).toBeGreaterThan(asked), {
-        interval: 1,
-        timeout: 500,
-      });
-      if (
-        await isTaken.then(
-          () => false,
-          () => true,
-        )
-      )
-        break;
+      await eventually(async () => expect(log.asked === seq || (await isHeld())).toBe(true));
     }
     expect(log.asked).toBe(50);
-    expect(await bench.metric('held_connections')).toBe(1);
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(device.ids('puback')).toHaveLength(51));
+    await eventually(() => expect(device.ids('puback')).toHaveLength(51));
   });
 
   test('is bounded in bytes, and what it goes on sending stays with it', async () => {
@@ -65,7 +55,7 @@ describe('a client with too much on its way into the log', () => {
     log.behaviour = 'hold';
     const packet = publishPacket('device-1', { payload: LARGE_PAYLOAD });
     for (let sent = 0; sent < 64 * MIB; sent += packet.length) device.send(packet);
-    await vi.waitFor(async () => expect(await bench.metric('held_connections')).toBe(1));
+    await eventually(async () => expect(await bench.metric('held_connections')).toBe(1));
     expect(await bench.metric('pending_bytes')).toBeLessThan(2 * (128 * 1024 + ONE_READ_BYTES));
     expect(device.socket.writableLength).toBeGreaterThan(32 * MIB);
     device.close();
@@ -79,12 +69,12 @@ describe('a client with too much on its way into the log', () => {
     ];
     log.behaviour = 'hold';
     greedy.publish({ seq: 1 }, { seq: 2 }, { seq: 3 });
-    await vi.waitFor(() => expect(log.held).toBe(3));
+    await eventually(() => expect(log.held).toBe(3));
     greedy.publish({ seq: 4 });
     modest.publish({ seq: 5 });
-    await vi.waitFor(() => expect(log.held).toBe(4));
+    await eventually(() => expect(log.held).toBe(4));
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(greedy.ids('puback')).toEqual([1, 2, 3, 4]));
+    await eventually(() => expect(greedy.ids('puback')).toEqual([1, 2, 3, 4]));
     expect(modest.ids('puback')).toEqual([5]);
   });
 });
@@ -100,10 +90,10 @@ describe('all clients together', () => {
         ...Array.from({ length: packets }, (_, index) => ({ seq: index + 1, payload: LARGE_PAYLOAD })),
       );
     }
-    await vi.waitFor(async () => expect(await bench.metric('held_connections')).toBe(4));
+    await eventually(async () => expect(await bench.metric('held_connections')).toBe(4));
     expect(await bench.metric('pending_bytes')).toBeLessThan(200_000 + 4 * 2 * ONE_READ_BYTES);
     log.behaviour = 'pass';
-    for (const client of clients) await vi.waitFor(() => expect(client.ids('puback')).toHaveLength(packets));
+    for (const client of clients) await eventually(() => expect(client.ids('puback')).toHaveLength(packets));
     expect(await bench.metric('held_connections')).toBe(0);
     expect(await bench.metric('pending_bytes')).toBe(0);
   });
@@ -118,15 +108,15 @@ describe('a log that is full', () => {
     ];
     log.behaviour = 'full';
     first.publish({ seq: 1 }, { seq: 2 });
-    await vi.waitFor(() => expect(log.asked).toBeGreaterThan(4));
+    await eventually(() => expect(log.asked).toBeGreaterThan(4));
     first.publish({ seq: 3 });
     second.publish({ seq: 4 });
-    await vi.waitFor(async () => expect(await bench.metric('held_connections')).toBe(2));
+    await eventually(async () => expect(await bench.metric('held_connections')).toBe(2));
     expect(await bench.metric('pending_messages')).toBe(2);
     expect(gateway.ready().ok).toBe(true);
     log.behaviour = 'pass';
-    await vi.waitFor(() => expect(first.ids('puback')).toEqual([1, 2, 3]));
-    await vi.waitFor(() => expect(second.ids('puback')).toEqual([4]));
+    await eventually(() => expect(first.ids('puback')).toEqual([1, 2, 3]));
+    await eventually(() => expect(second.ids('puback')).toEqual([4]));
     expect(bench.seqs.slice(0, 2)).toEqual([1, 2]);
     expect(await bench.metric('refused_messages_total')).toBe(0);
   });
@@ -136,9 +126,9 @@ describe('a log that is full', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'full';
     device.publish({ seq: 1 });
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(device.ids('puback')).toEqual([]);
-    await vi.waitFor(async () => expect(await bench.metric('pending_messages')).toBe(0));
+    await eventually(async () => expect(await bench.metric('pending_messages')).toBe(0));
     expect(await bench.metric('refused_messages_total')).toBe(1);
   });
 });
@@ -147,14 +137,12 @@ test('a client that does not take its acknowledgements is not read from, and cut
   const { gateway } = await open({ limits: { drainTimeoutMs: 300, maxPendingMessagesPerClient: 100_000 } });
   const device = await RawDevice.open(gateway.port);
   device.publish({ seq: 1, qos: 2 });
-  await vi.waitFor(() => expect(device.ids('pubrec')).toEqual([1]));
+  await eventually(() => expect(device.ids('pubrec')).toEqual([1]));
   device.socket.pause();
   // A message that is known already is the cheapest way to be owed an acknowledgement: they fill both sockets' buffers.
   const repeats = Buffer.concat(Array(20_000).fill(publishPacket('device-1', { seq: 1, qos: 2, dup: true })));
   const closed = new Promise<void>((resolve) => device.socket.once('close', () => resolve()));
-  const held = vi.waitFor(async () => expect(await bench.metric('held_connections')).toBe(1), {
-    timeout: 30_000,
-  });
+  const held = eventually(async () => expect(await bench.metric('held_connections')).toBe(1));
   while (!device.socket.destroyed) {
     const sent = new Promise<void>((resolve) => device.socket.write(repeats, () => resolve()));
     await Promise.race([sent, closed]);

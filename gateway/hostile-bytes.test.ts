@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { eventually } from './eventually.fixture.ts';
 import { TestGateway, type TestGatewayOptions } from './gateway.fixture.ts';
 import { connectPacket, publishPacket, RawDevice, roundTrip } from './raw-device.fixture.ts';
 
@@ -16,7 +17,7 @@ describe('a packet that is too large', () => {
     const { gateway } = await open();
     const device = await RawDevice.dial(gateway.port);
     device.send(Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f]));
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(await bench.metric('closed_connections_total', 'packet_too_large')).toBe(1);
   });
 
@@ -28,7 +29,7 @@ describe('a packet that is too large', () => {
       await roundTripOfAnother(gateway.port);
     }
     device.send(Buffer.from([0x7f]));
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(await bench.metric('closed_connections_total', 'packet_too_large')).toBe(1);
   });
 
@@ -36,9 +37,9 @@ describe('a packet that is too large', () => {
     const { gateway } = await open();
     const device = await RawDevice.open(gateway.port);
     device.publish({ seq: 1 });
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual([1]));
+    await eventually(() => expect(device.ids('puback')).toEqual([1]));
     device.send(Buffer.from([0x32, 0xff, 0xff, 0xff, 0x7f]));
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(bench.seqs).toEqual([1]);
   });
 
@@ -47,9 +48,9 @@ describe('a packet that is too large', () => {
     const { gateway } = await open({ limits: { maxPacketBytes: packet.length - 3 } });
     const device = await RawDevice.open(gateway.port);
     device.send(packet);
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual([1]));
+    await eventually(() => expect(device.ids('puback')).toEqual([1]));
     device.publish({ seq: 2, payload: `{"a":1}${' '.repeat(1_001)}` });
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
   });
 });
 
@@ -57,7 +58,7 @@ test('a length of five bytes is cut off', async () => {
   const { gateway } = await open();
   const device = await RawDevice.dial(gateway.port);
   device.send(Buffer.from([0x10, 0x80, 0x80, 0x80, 0x80]));
-  await vi.waitFor(() => expect(device.isClosed).toBe(true));
+  await eventually(() => expect(device.isClosed).toBe(true));
   expect(await bench.metric('closed_connections_total', 'malformed_length')).toBe(1);
 });
 
@@ -75,7 +76,7 @@ test('packets cut anywhere are put together again', async () => {
     device.send(stream.subarray(at, at + 61));
     await new Promise((resolve) => setImmediate(resolve));
   }
-  await vi.waitFor(() => expect(device.ids('puback')).toEqual(seqs));
+  await eventually(() => expect(device.ids('puback')).toEqual(seqs));
   expect(bench.seqs).toEqual(seqs);
 });
 
@@ -84,7 +85,7 @@ test('many packets in the segment of CONNECT are all taken', async () => {
   const device = await RawDevice.dial(gateway.port);
   const seqs = Array.from({ length: 300 }, (_, index) => index + 1);
   device.send(connectPacket('device-1'), ...seqs.map((seq) => publishPacket('device-1', { seq })));
-  await vi.waitFor(() => expect(device.ids('puback')).toEqual(seqs));
+  await eventually(() => expect(device.ids('puback')).toEqual(seqs));
   expect(bench.seqs).toEqual(seqs);
 });
 
@@ -93,7 +94,7 @@ test('a packet that a large first segment completes is not taken before CONNECT 
   const device = await RawDevice.dial(gateway.port);
   const payload = `{"seq":1,"a":1}${' '.repeat(65_500)}`;
   device.send(connectPacket('device-1'), publishPacket('device-1', { seq: 1, payload }));
-  await vi.waitFor(() => expect(device.isClosed || device.ids('puback').length === 1).toBe(true));
+  await eventually(() => expect(device.isClosed || device.ids('puback').length === 1).toBe(true));
   expect(device.received[0]?.cmd ?? 'nothing').toBe(device.isClosed ? 'nothing' : 'connack');
 });
 
@@ -108,11 +109,11 @@ test.each([
   const { gateway, log } = await open();
   const device = await RawDevice.dial(gateway.port);
   device.send(bytes);
-  await vi.waitFor(() => expect(device.isClosed).toBe(true));
+  await eventually(() => expect(device.isClosed).toBe(true));
   expect(log.asked).toBe(0);
   const other = await RawDevice.open(gateway.port, 'device-2');
   other.publish({ seq: 1 });
-  await vi.waitFor(() => expect(other.ids('puback')).toEqual([1]));
+  await eventually(() => expect(other.ids('puback')).toEqual([1]));
 });
 
 test('random bytes, alone or after CONNECT, never end the gateway', async () => {
@@ -123,7 +124,7 @@ test('random bytes, alone or after CONNECT, never end the gateway', async () => 
     device.send(Buffer.from(Array.from({ length: 200 }, () => Math.floor(Math.random() * 256))));
     device.socket.end();
   }
-  await vi.waitFor(async () => expect(await bench.metric('connections')).toBe(0), { timeout: 10_000 });
+  await eventually(async () => expect(await bench.metric('connections')).toBe(0));
   await roundTripOfAnother(gateway.port);
 });
 
@@ -132,7 +133,7 @@ test('a connection that sends no CONNECT is closed', async () => {
   const silent = await RawDevice.dial(gateway.port);
   const slow = await RawDevice.dial(gateway.port);
   slow.send(connectPacket('device-1').subarray(0, 5));
-  await vi.waitFor(() => expect([silent.isClosed, slow.isClosed]).toEqual([true, true]));
+  await eventually(() => expect([silent.isClosed, slow.isClosed]).toEqual([true, true]));
   expect(await bench.metric('closed_connections_total', 'no_connect')).toBe(2);
 });
 
@@ -140,10 +141,10 @@ test('connections beyond the bound are closed at once', async () => {
   const { gateway } = await open({ limits: { maxConnections: 2 } });
   const [first, second] = [await RawDevice.open(gateway.port, 'a'), await RawDevice.open(gateway.port, 'b')];
   const third = await RawDevice.dial(gateway.port, 'c');
-  await vi.waitFor(() => expect(third.isClosed).toBe(true));
+  await eventually(() => expect(third.isClosed).toBe(true));
   expect(await bench.metric('closed_connections_total', 'too_many_connections')).toBe(1);
   first.close();
-  await vi.waitFor(async () => expect(await bench.metric('connections')).toBe(1));
+  await eventually(async () => expect(await bench.metric('connections')).toBe(1));
   await RawDevice.open(gateway.port, 'd');
   await roundTrip(second);
 });
@@ -152,7 +153,7 @@ test('a client id that is too long is refused by return code', async () => {
   const { gateway } = await open({ limits: { maxClientIdLength: 30 } });
   const device = await RawDevice.dial(gateway.port);
   device.send(connectPacket('x'.repeat(31)));
-  await vi.waitFor(() => expect(device.isClosed).toBe(true));
+  await eventually(() => expect(device.isClosed).toBe(true));
   expect(device.received).toMatchObject([{ cmd: 'connack', returnCode: 2 }]);
   await RawDevice.open(gateway.port, 'x'.repeat(30));
 });
@@ -161,7 +162,7 @@ test('MQTT 5 is refused by return code', async () => {
   const { gateway } = await open();
   const device = await RawDevice.dial(gateway.port);
   device.send(connectPacket('device-1', { protocolVersion: 5 }));
-  await vi.waitFor(() => expect(device.isClosed).toBe(true));
+  await eventually(() => expect(device.isClosed).toBe(true));
   expect(device.received).toMatchObject([{ cmd: 'connack', returnCode: 1 }]);
 });
 
@@ -171,7 +172,7 @@ test.each(['constructor', '__proto__', 'hasOwnProperty'])(
     const { gateway } = await open();
     const device = await RawDevice.open(gateway.port, clientId, { clean: false });
     device.publish({ seq: 1 }, { seq: 2, qos: 2 });
-    await vi.waitFor(() => expect([...device.ids('puback'), ...device.ids('pubrec')]).toEqual([1, 2]));
+    await eventually(() => expect([...device.ids('puback'), ...device.ids('pubrec')]).toEqual([1, 2]));
   },
 );
 

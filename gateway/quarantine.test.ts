@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { eventually } from './eventually.fixture.ts';
 import { TestGateway, type TestGatewayOptions } from './gateway.fixture.ts';
 import { largestQuarantineRecordBytes, resolveLimits } from './limits.ts';
 import { CASE_LIMITS, UNUSABLE_PAYLOADS } from './payload.fixture.ts';
@@ -23,11 +24,11 @@ test('payloads that cannot be used are quarantined with their bytes, then acknow
   device.publish(
     ...cases.map(({ payload }, index) => ({ payload, messageId: index + 1, topic: 'devices/d-1/telemetry' })),
   );
-  await vi.waitFor(() => expect(log.held).toBe(cases.length));
+  await eventually(() => expect(log.held).toBe(cases.length));
   await roundTrip(device);
   expect(device.ids('puback')).toEqual([]);
   log.behaviour = 'pass';
-  await vi.waitFor(() => expect(device.ids('puback')).toEqual(cases.map((_, index) => index + 1)));
+  await eventually(() => expect(device.ids('puback')).toEqual(cases.map((_, index) => index + 1)));
   expect(bench.messages).toEqual([]);
   const mqttOrigin = { kind: 'mqtt', mqttTopic: 'devices/d-1/telemetry', clientId: 'client-1' };
   expect(bench.quarantined).toEqual(
@@ -52,7 +53,7 @@ describe('a topic that names no device', () => {
     const { gateway } = await open();
     const device = await RawDevice.open(gateway.port, 'client-1');
     device.publish({ seq: 1, topic: 'elsewhere' }, { seq: 2, qos: 2, topic: '$SYS/broker' });
-    await vi.waitFor(() => expect([device.ids('puback'), device.ids('pubrec')]).toEqual([[1], [2]]));
+    await eventually(() => expect([device.ids('puback'), device.ids('pubrec')]).toEqual([[1], [2]]));
     expect(bench.quarantined).toMatchObject([
       { key: 'client-1', event: { reason: 'unknown_topic', origin: { mqttTopic: 'elsewhere' } } },
       { key: 'client-1', event: { reason: 'unknown_topic', origin: { mqttTopic: '$SYS/broker' } } },
@@ -79,7 +80,7 @@ test('the worst packet that is let in fits into quarantine', async () => {
     { seq: 1, topic, payload: Buffer.alloc(limits.maxPayloadBytes) },
     { seq: 2, topic: 'x', payload: Buffer.alloc(131_000) },
   );
-  await vi.waitFor(() => expect(device.ids('puback')).toEqual([1, 2]));
+  await eventually(() => expect(device.ids('puback')).toEqual([1, 2]));
   expect(bench.quarantined.map(({ event }) => event.reason)).toEqual(['unknown_topic', 'unknown_topic']);
 });
 
@@ -91,7 +92,7 @@ describe('a record that the log does not take', () => {
     const device = await RawDevice.open(gateway.port);
     const large = `{"metrics":{"a":1}}${' '.repeat(4_000)}`;
     device.publish({ seq: 1 }, { seq: 2, payload: large.slice(0, 2_600) }, { seq: 3 });
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual([1, 2, 3]));
+    await eventually(() => expect(device.ids('puback')).toEqual([1, 2, 3]));
     expect(bench.quarantined).toEqual([]);
   });
 
@@ -99,7 +100,7 @@ describe('a record that the log does not take', () => {
     const { gateway } = await open({ maxRecordBytes: 2_000 });
     const device = await RawDevice.open(gateway.port);
     device.publish({ seq: 1, payload });
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(device.ids('puback')).toEqual([]);
     expect(await bench.metric('refused_messages_total', 'record_too_large')).toBe(1);
     expect(gateway.ready().ok).toBe(true);
@@ -111,7 +112,7 @@ describe('a record that the log does not take', () => {
     const { gateway } = await open({ maxRecordBytes: 2_000 });
     const device = await RawDevice.open(gateway.port);
     device.publish({ seq: 1, payload: flat });
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual([1]));
+    await eventually(() => expect(device.ids('puback')).toEqual([1]));
     expect(bench.quarantined).toMatchObject([
       {
         key: 'device-1',

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import mqttPacket, { type IConnectPacket, type Packet, type QoS } from 'mqtt-packet';
-import { vi } from 'vitest';
+import { eventually } from './eventually.fixture.ts';
 
 export interface RawPublish {
   readonly seq?: number;
@@ -44,7 +44,7 @@ export class RawDevice {
   static async open(port: number, clientId = 'device-1', options: Partial<IConnectPacket> = {}) {
     const device = await RawDevice.dial(port, clientId);
     device.send(connectPacket(clientId, options));
-    await vi.waitFor(() => {
+    await eventually(() => {
       if (device.received[0]?.cmd !== 'connack') throw new Error('no CONNACK');
     });
     return device;
@@ -108,7 +108,7 @@ export function pubrelPacket(messageId: number): Buffer {
 export async function roundTrip(device: RawDevice): Promise<void> {
   const before = device.ids('pingresp').length;
   device.send(mqttPacket.generate({ cmd: 'pingreq' }));
-  await vi.waitFor(() => {
+  await eventually(() => {
     if (device.ids('pingresp').length === before) throw new Error('no PINGRESP');
   });
 }

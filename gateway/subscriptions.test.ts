@@ -1,6 +1,7 @@
 import mqtt from 'mqtt';
 import mqttPacket, { type QoS } from 'mqtt-packet';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { eventually } from './eventually.fixture.ts';
 import { TestGateway, type TestGatewayOptions } from './gateway.fixture.ts';
 import { connectPacket, RawDevice, roundTrip, subscribePacket } from './raw-device.fixture.ts';
 
@@ -18,7 +19,7 @@ async function subscribe(
   ...filters: readonly (readonly [string, QoS])[]
 ): Promise<unknown> {
   device.send(subscribePacket(...filters));
-  await vi.waitFor(() => expect(device.ids('suback')).toEqual([9]));
+  await eventually(() => expect(device.ids('suback')).toEqual([9]));
   const suback = device.received.find(({ cmd }) => cmd === 'suback');
   return suback?.cmd === 'suback' ? suback.granted : undefined;
 }
@@ -44,11 +45,11 @@ describe('subscriptions', () => {
     const device = await RawDevice.open(gateway.port);
     log.behaviour = 'hold';
     device.publish({ seq: 1, retain: true }, { seq: 2, qos: 2 });
-    await vi.waitFor(() => expect(log.held).toBe(2));
+    await eventually(() => expect(log.held).toBe(2));
     await roundTrip(subscriber);
     expect(subscriber.received.filter(({ cmd }) => cmd === 'publish')).toEqual([]);
     log.behaviour = 'pass';
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(subscriber.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(2),
     );
     expect(subscriber.received.filter(({ cmd }) => cmd === 'publish')).toMatchObject([
@@ -67,9 +68,9 @@ describe('subscriptions', () => {
     await client.subscribeAsync('devices/b/telemetry');
     const [a, b] = [await RawDevice.open(gateway.port, 'a'), await RawDevice.open(gateway.port, 'b')];
     a.publish({ seq: 1 });
-    await vi.waitFor(() => expect(a.ids('puback')).toEqual([1]));
+    await eventually(() => expect(a.ids('puback')).toEqual([1]));
     b.publish({ seq: 2 });
-    await vi.waitFor(() => expect(arrived).toEqual(['devices/b/telemetry']));
+    await eventually(() => expect(arrived).toEqual(['devices/b/telemetry']));
     await client.endAsync();
   });
 
@@ -81,10 +82,10 @@ describe('subscriptions', () => {
     ];
     for (const subscriber of [leaves, stays]) await subscribe(subscriber, ['devices/#', 0]);
     leaves.close();
-    await vi.waitFor(async () => expect(await bench.metric('connections')).toBe(1));
+    await eventually(async () => expect(await bench.metric('connections')).toBe(1));
     const device = await RawDevice.open(gateway.port);
     device.publish({ seq: 1 });
-    await vi.waitFor(() => expect(stays.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(1));
+    await eventually(() => expect(stays.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(1));
   });
 
   test('of a persistent session are restored, without messages published meanwhile', async () => {
@@ -92,14 +93,14 @@ describe('subscriptions', () => {
     const first = await RawDevice.open(gateway.port, 'dashboard', { clean: false });
     await subscribe(first, ['devices/a/telemetry', 1], ['$SYS/#', 1]);
     first.close();
-    await vi.waitFor(async () => expect(await bench.metric('connections')).toBe(0));
+    await eventually(async () => expect(await bench.metric('connections')).toBe(0));
     const device = await RawDevice.open(gateway.port, 'a');
     device.publish({ seq: 1 });
-    await vi.waitFor(() => expect(device.ids('puback')).toEqual([1]));
+    await eventually(() => expect(device.ids('puback')).toEqual([1]));
     const again = await RawDevice.open(gateway.port, 'dashboard', { clean: false });
     expect(again.received[0]).toMatchObject({ cmd: 'connack', sessionPresent: true });
     device.publish({ seq: 2 });
-    await vi.waitFor(() => expect(again.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(1));
+    await eventually(() => expect(again.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(1));
     const [message] = again.received.filter((packet) => packet.cmd === 'publish');
     expect(String(message?.payload)).toContain('"seq":2');
   });
@@ -114,10 +115,10 @@ describe('subscriptions', () => {
     const total = 300;
     for (let seq = 1; seq <= total; seq += 10) {
       device.publish(...Array.from({ length: 10 }, (_, index) => ({ seq: seq + index, payload })));
-      await vi.waitFor(() => expect(device.ids('puback')).toHaveLength(seq + 9));
+      await eventually(() => expect(device.ids('puback')).toHaveLength(seq + 9));
     }
-    await vi.waitFor(async () => expect(await bench.metric('unforwarded_messages_total')).toBeGreaterThan(0));
-    await vi.waitFor(async () => expect(await bench.metric('connections')).toBe(1), { timeout: 5_000 });
+    await eventually(async () => expect(await bench.metric('unforwarded_messages_total')).toBeGreaterThan(0));
+    await eventually(async () => expect(await bench.metric('connections')).toBe(1));
   });
 });
 
@@ -133,15 +134,15 @@ describe('wills', () => {
     const { gateway } = await open();
     const device = await RawDevice.open(gateway.port, 'device-1', { will });
     device.close();
-    await vi.waitFor(() => expect(bench.seqs).toEqual([99]));
-    await vi.waitFor(async () => expect(await bench.metric('accepted_messages_total')).toBe(1));
+    await eventually(() => expect(bench.seqs).toEqual([99]));
+    await eventually(async () => expect(await bench.metric('accepted_messages_total')).toBe(1));
   });
 
   test('that cannot be used are quarantined', async () => {
     const { gateway } = await open();
     const device = await RawDevice.open(gateway.port, 'client-1', { will: { ...will, topic: 'gone' } });
     device.close();
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(bench.quarantined).toMatchObject([{ key: 'client-1', event: { reason: 'unknown_topic' } }]),
     );
   });
@@ -150,8 +151,8 @@ describe('wills', () => {
     const { gateway, log } = await open();
     const device = await RawDevice.open(gateway.port, 'device-1', { will });
     device.send(mqttPacket.generate({ cmd: 'disconnect' }));
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
-    await vi.waitFor(async () => expect(await bench.metric('connections')).toBe(0));
+    await eventually(() => expect(device.isClosed).toBe(true));
+    await eventually(async () => expect(await bench.metric('connections')).toBe(0));
     expect(log.asked).toBe(0);
   });
 
@@ -161,11 +162,11 @@ describe('wills', () => {
     const other = await RawDevice.open(gateway.port, 'device-2', { will });
     log.behaviour = 'unavailable';
     other.close();
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect(await bench.metric('refused_messages_total', 'append_failed')).toBe(1),
     );
     await gateway.close();
-    await vi.waitFor(() => expect(device.isClosed).toBe(true));
+    await eventually(() => expect(device.isClosed).toBe(true));
     expect(await bench.metric('refused_messages_total', 'closing')).toBe(1);
     expect(bench.seqs).toEqual([]);
   });
@@ -175,7 +176,7 @@ test('a retained message is not kept for those who subscribe later', async () =>
   const { gateway } = await open();
   const device = await RawDevice.open(gateway.port);
   device.publish({ seq: 1, retain: true });
-  await vi.waitFor(() => expect(device.ids('puback')).toEqual([1]));
+  await eventually(() => expect(device.ids('puback')).toEqual([1]));
   const subscriber = await RawDevice.open(gateway.port, 'dashboard');
   await subscribe(subscriber, ['#', 0]);
   await roundTrip(subscriber);
@@ -187,12 +188,12 @@ test('a client that connects twice is served on its latest connection', async ()
   const first = await RawDevice.open(gateway.port);
   log.behaviour = 'hold';
   first.publish({ seq: 1 });
-  await vi.waitFor(() => expect(log.held).toBe(1));
+  await eventually(() => expect(log.held).toBe(1));
   const second = await RawDevice.dial(gateway.port);
   second.send(connectPacket('device-1'));
-  await vi.waitFor(() => expect(first.isClosed).toBe(true));
+  await eventually(() => expect(first.isClosed).toBe(true));
   log.behaviour = 'pass';
   second.publish({ seq: 2 });
-  await vi.waitFor(() => expect(second.ids('puback')).toEqual([2]));
+  await eventually(() => expect(second.ids('puback')).toEqual([2]));
   expect(bench.seqs).toEqual([1, 2]);
 });
