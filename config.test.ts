@@ -45,7 +45,7 @@ test.each(readdirSync(TESTDATA).filter((name) => name.endsWith('.good.yaml')))('
 
 test('without a file and variables the embedded engines are used', () => {
   const { config, sources } = loadConfig(undefined, {});
-  expect([config.eventLog.kind, config.metricStore.kind, config.processor.window]).toEqual([
+  expect([config.eventLog.kind, config.metricStore.kind, config.processor.windows]).toEqual([
     'embedded',
     'embedded',
     10_000,

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Speaks MQTT and HTTP like a stranger; see MAY_IMPORT_TYPES.
   simulator: [],
   infra: [],
-  config: ['query'],
+  config: ['query', 'processors'],
   '': ['config', 'gateway', 'event-log', 'processors', 'metric-store', 'query', 'simulator'],
 };
 const MAY_IMPORT_TYPES: Readonly<Record<string, readonly string[]>> = { simulator: ['event-log'] };

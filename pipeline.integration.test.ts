@@ -28,7 +28,7 @@ function settingsOf(ports: Ports, engines: Settings): Settings {
     SLUICE_GATEWAY_PORT: `${ports.mqtt}`,
     SLUICE_API_PORT: `${ports.api}`,
     SLUICE_OPERATIONS_PORT: '0',
-    SLUICE_PROCESSOR_WINDOW: '2s',
+    SLUICE_PROCESSOR_WINDOWS: '2s,10s,1m',
     SLUICE_PROCESSOR_GRACE: '500ms',
     SLUICE_PROCESSOR_MAX_AGE: '6d',
   };

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import type { Config } from './config/schema.ts';
+import { type Config, foldConfigOf } from './config/schema.ts';
 import { openEmbeddedEventLog } from './event-log/embedded/embedded-event-log.ts';
 import type { EventLog } from './event-log/event-log.ts';
 import { openKafkaEventLog } from './event-log/kafka/kafka-event-log.ts';
@@ -11,6 +11,7 @@ import { resolveLimits } from './gateway/limits.ts';
 import { openEmbeddedMetricStore } from './metric-store/embedded/embedded-metric-store.ts';
 import { openInfluxMetricStore } from './metric-store/influxdb/influxdb-metric-store.ts';
 import type { MetricStore } from './metric-store/metric-store.ts';
+import type { Resolution } from './metric-store/resolutions.ts';
 import { openProcessor } from './processors/processor.ts';
 import { openApi, openOperations } from './query/api.ts';
 
@@ -180,21 +181,26 @@ export function openMetricStore(config: Config, logger: Logger, signal?: AbortSi
   });
 }
 
-function resolutionsOf({ processor, metricStore }: Config) {
-  return [{ resolutionMs: processor.window, retentionMs: metricStore.retention }];
+/** The window sizes that the store keeps, and for how long. */
+export function resolutionsOf({ processor, metricStore }: Config): Resolution[] {
+  return processor.windows.map((resolutionMs, index) => {
+    const retentionMs = metricStore.retention[index];
+    return { resolutionMs, ...(retentionMs === undefined ? {} : { retentionMs }) };
+  });
 }
 
 function processorOptions({ config, logger, registry }: Context) {
-  const { group, window, grace, maxAhead, maxAge, maxOpenAggregates, commitInterval, ...writes } =
-    config.processor;
-  const fold = {
-    windowMs: window,
-    graceMs: grace,
-    maxAheadMs: maxAhead,
-    maxAgeMs: maxAge,
-    maxOpenAggregates,
+  const { group, checkpointInterval, maxConcurrentWrites, maxRowsPerWrite } = config.processor;
+  return {
+    group,
+    fold: foldConfigOf(config.processor),
+    checkpointIntervalMs: checkpointInterval,
+    maxConcurrentWrites,
+    maxRowsPerWrite,
+    logger,
+    registry,
+    clock: Date.now,
   };
-  return { group, fold, commitIntervalMs: commitInterval, ...writes, logger, registry, clock: Date.now };
 }
 
 interface HealthCheck {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type FoldConfig, maxForcedCloses } from '../processors/fold-config.ts';
 import { formatDuration, parseDuration } from '../query/duration.ts';
 
 /** A duration such as `10s` or `1h30m`; milliseconds once parsed. */
@@ -79,7 +80,11 @@ const eventLog = z.discriminatedUnion('kind', [
 ]);
 
 const storeCommon = {
-  retention: duration.prefault('30d').describe('How long aggregates are kept. At least `processor.maxAge`.'),
+  retention: z
+    .array(duration)
+    .min(1)
+    .prefault(['30d', '180d', '1095d'])
+    .describe('How long aggregates are kept, for each of `processor.windows`. At least `processor.maxAge`.'),
 };
 
 const metricStore = z.discriminatedUnion('kind', [
@@ -125,7 +130,14 @@ const processor = z.strictObject({
     .max(100)
     .default('sluice')
     .describe('Consumer group; a new name folds the whole log again.'),
-  window: duration.prefault('10s').describe('Window size.'),
+  windows: z
+    .array(duration)
+    .min(1)
+    .max(6)
+    .prefault(['10s', '1m', '1h'])
+    .describe(
+      'Window sizes, finest first, each a multiple of the one before; a coarser one is merged from the finer.',
+    ),
   grace: duration.prefault('2s').describe('How long after its end a window stays open for readings on time.'),
   maxAhead: duration.prefault('1m').describe('Readings further ahead of log time are quarantined.'),
   maxAge: duration
@@ -136,7 +148,12 @@ const processor = z.strictObject({
     .describe('Open aggregates per partition; messages that need more are quarantined.'),
   maxConcurrentWrites: z.int().min(1).max(64).default(4).describe('Writes to the metric store at once.'),
   maxRowsPerWrite: z.int().min(1).max(50_000).default(5_000).describe('Rows in one write.'),
-  commitInterval: duration.prefault('1s').describe('Time between commits while no rows are due.'),
+  maxDevices: count
+    .default(100_000)
+    .describe('Devices known per partition; messages of further ones are quarantined.'),
+  checkpointInterval: duration
+    .prefault('10s')
+    .describe('Time between checkpoints; what was folded since the last one is folded again after a crash.'),
 });
 
 const address = (defaultPort: number, what: string) =>
@@ -178,21 +195,48 @@ export const SECRET_KEYS = {
 } as const;
 
 /** What holds between keys. Returns the broken rules, each naming the keys and the fix. */
-export function brokenRules({
-  processor: { window, maxAge, grace },
-  metricStore: { retention },
-}: Config): string[] {
+export function brokenRules({ processor, metricStore: { retention } }: Config): string[] {
+  const { windows } = processor;
   const broken: string[] = [];
-  if (retention < maxAge) {
+  if (retention.length !== windows.length) {
     broken.push(
-      `metricStore.retention (${formatDuration(retention)}) is shorter than processor.maxAge (${formatDuration(maxAge)}): late readings would be deleted at once; raise the first or lower the second`,
+      `metricStore.retention has ${retention.length} duration(s) and processor.windows ${windows.length}: give one retention for each window size`,
     );
   }
-  if (maxAge + grace >= window * window * 1_000) {
+  for (const kept of retention)
+    if (kept < processor.maxAge) broken.push(retentionTooShort(kept, processor.maxAge));
+  for (const [index, window] of windows.entries()) {
+    const finer = windows[index - 1];
+    if (finer !== undefined && (window <= finer || window % finer !== 0)) {
+      broken.push(
+        `processor.windows: ${formatDuration(window)} is no multiple of ${formatDuration(finer)}, the window size before it`,
+      );
+    }
+    if (window < 100)
+      broken.push(`processor.windows: ${formatDuration(window)} is too short; at least 100ms`);
+  }
+  const [finest = 0] = windows;
+  if (foldConfigOf(processor).windowsMs.some((size) => maxForcedCloses(foldConfigOf(processor), size) < 1)) {
     broken.push(
-      `processor.maxAge (${formatDuration(maxAge)}) is too long for processor.window (${formatDuration(window)}): at most the window squared, in microseconds; use a longer window or a shorter maxAge`,
+      `processor.maxAge (${formatDuration(processor.maxAge)}) is too long for windows of ${formatDuration(finest)}: late panes are numbered within a window's microseconds; use longer windows or a shorter maxAge`,
     );
   }
-  if (window < 100) broken.push(`processor.window (${formatDuration(window)}) is too short: at least 100 ms`);
   return broken;
+}
+
+function retentionTooShort(kept: number, maxAge: number): string {
+  return `metricStore.retention (${formatDuration(kept)}) is shorter than processor.maxAge (${formatDuration(maxAge)}): late readings would be deleted at once; raise the first or lower the second`;
+}
+
+/** The processor's settings that shape the fold. */
+export function foldConfigOf(processor: Config['processor']): FoldConfig {
+  const { windows, grace, maxAhead, maxAge, maxOpenAggregates, maxDevices } = processor;
+  return {
+    windowsMs: windows,
+    graceMs: grace,
+    maxAheadMs: maxAhead,
+    maxAgeMs: maxAge,
+    maxOpenAggregates,
+    maxDevices,
+  };
 }

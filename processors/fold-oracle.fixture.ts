@@ -1,6 +1,6 @@
 import type { LogRecord } from '../event-log/event-log.ts';
 import type { WindowAggregate } from '../metric-store/metric-store.ts';
-import type { FoldConfig } from './fold.ts';
+import type { FoldConfig } from './fold-config.ts';
 
 /** What a window of a series should hold, computed from all its readings at once. */
 export interface ExpectedWindow {
@@ -20,25 +20,48 @@ interface OracleReading {
   readonly value: number;
 }
 
-/** Sorts all readings of all records into windows and aggregates each, in the plainest way, by `device metric start`. */
+/**
+ * Sorts all readings of all records into windows of one size and aggregates each, in the plainest way, by
+ * `device metric start`. A message that was accepted before, by its number or else by its payload, does not count.
+ */
 export function expectedWindows(
   records: readonly LogRecord[],
   config: FoldConfig,
+  windowMs: number,
 ): Map<string, ExpectedWindow> {
   const windows = new Map<string, OracleReading[]>();
-  for (const { key, value, logTime } of records) {
-    const event = JSON.parse(value.toString());
-    if (event.tick) continue;
-    for (const { ts, metrics } of Array.isArray(event.data) ? event.data : [event.data]) {
-      if (ts > logTime + config.maxAheadMs || ts < logTime - config.maxAgeMs) continue;
-      for (const [metric, raw] of Object.entries(metrics)) {
-        if (typeof raw === 'string') continue;
-        const id = `${key} ${metric} ${ts - (ts % config.windowMs)}`;
-        windows.set(id, [...(windows.get(id) ?? []), { timestamp: ts, value: Number(raw) }]);
-      }
+  for (const { deviceId, ts, metrics } of acceptedMessages(records, config)) {
+    for (const [metric, raw] of Object.entries(metrics)) {
+      if (typeof raw === 'string') continue;
+      const id = `${deviceId} ${metric} ${ts - (ts % windowMs)}`;
+      windows.set(id, [...(windows.get(id) ?? []), { timestamp: ts, value: Number(raw) }]);
     }
   }
   return new Map([...windows].map(([id, readings]) => [id, aggregateOf(readings)]));
+}
+
+/** A device message that counts. */
+export interface AcceptedMessage {
+  readonly deviceId: string;
+  readonly ts: number;
+  readonly metrics: Readonly<Record<string, unknown>>;
+}
+
+/** The messages that count: neither too old nor too far ahead, and each once. */
+export function acceptedMessages(records: readonly LogRecord[], config: FoldConfig): AcceptedMessage[] {
+  const accepted: AcceptedMessage[] = [];
+  const seen = new Set<string>();
+  for (const { key, value, logTime } of records) {
+    const { tick, data } = JSON.parse(value.toString());
+    if (tick) continue;
+    for (const [index, { ts, seq, metrics }] of (Array.isArray(data) ? data : [data]).entries()) {
+      if (ts > logTime + config.maxAheadMs || ts < logTime - config.maxAgeMs) continue;
+      const identity = seq === undefined ? `${key} ${index} ${JSON.stringify(data)}` : `${key} ${seq}`;
+      if (!seen.has(identity)) accepted.push({ deviceId: key.toString(), ts, metrics });
+      seen.add(identity);
+    }
+  }
+  return accepted;
 }
 
 function aggregateOf(readings: readonly OracleReading[]): ExpectedWindow {
@@ -67,4 +90,12 @@ export function identityOf({ deviceId, metric, windowStart, pane, resolutionMs }
 /** The window of a row, as the oracle names it. */
 export function windowOf({ deviceId, metric, windowStart }: WindowAggregate): string {
   return `${deviceId} ${metric} ${windowStart}`;
+}
+
+/** The row with its raw values in order: a store keeps them as a multiset. */
+export function canonical(row: WindowAggregate): WindowAggregate {
+  const { distribution } = row.aggregate;
+  if (distribution.kind !== 'raw') return row;
+  const values = [...distribution.values].sort((a, b) => a - b);
+  return { ...row, aggregate: { ...row.aggregate, distribution: { kind: 'raw', values } } };
 }

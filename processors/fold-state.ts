@@ -1,22 +1,47 @@
 import type { Aggregate } from '../metric-store/aggregate.ts';
+import type { PayloadMemory } from './payload-memory.ts';
+import type { SequenceWindow } from './sequence-window.ts';
 
 /**
  * Everything that the fold remembers of one partition between two records: one value, plain data (objects, Maps,
- * arrays, numbers, bigints, strings), so that it can be cloned and serialised as it stands.
+ * arrays, typed arrays, numbers, bigints, strings), so that it can be cloned and serialised as it stands. Any
+ * snapshot of it, by whichever process, is valid for its `nextOffset`.
  */
 export interface FoldState {
-  /** The greatest log time read so far, ms since the epoch. */
+  /** The greatest log time read so far, ms since the epoch; -Infinity before the first record. */
   logTime: number;
   /** The offset of the next record to fold; records below it have been folded. */
   nextOffset: bigint;
-  /** Open panes by device, then by window start. */
-  readonly devices: Map<string, Map<number, OpenPane>>;
+  /** What is needed to recognise duplicates, by device. */
+  readonly devices: Map<string, DeviceState>;
+  /** Open panes by resolution, finest first. */
+  readonly levels: readonly LevelState[];
+  /** State of alert rules, by rule and series. Empty until there are rules. */
+  readonly alerts: Map<string, never>;
+}
+
+/** What is remembered of one device. */
+export interface DeviceState {
+  /** Log time of its latest message, ms since the epoch. */
+  lastSeen: number;
+  /** Runs of its counter, the one used last first; empty when it sends none. */
+  readonly sequences: SequenceWindow[];
+  /** Undefined as long as every message had both `seq` and `ts`. */
+  payloads: PayloadMemory | undefined;
+}
+
+/** The open panes of one resolution. */
+export interface LevelState {
+  /** By device, then by window start. */
+  readonly panes: Map<string, Map<number, OpenPane>>;
   /** The same panes by the watermark at which they close. */
-  readonly closing: Map<number, ClosingPanes>;
+  readonly closing: Map<number, OpenPane[]>;
   /** The smallest key of `closing`; Infinity when nothing is open. */
   nextClosesAt: number;
   /** Number of aggregates in all open panes. */
   openAggregates: number;
+  /** How often late panes had to be closed early, and the end of the window of log time that this counts for. */
+  forced: { count: number; until: number };
 }
 
 /** One device's readings of one pane of one window. */
@@ -27,41 +52,35 @@ export interface OpenPane {
   readonly metrics: Map<string, Aggregate>;
 }
 
-/** Panes that close at the same watermark. */
-export interface ClosingPanes {
-  /** Offset of the first record that contributed to any of them. */
-  readonly firstOffset: bigint;
-  /** `logTime` of the state when that record had been read. */
-  readonly firstLogTime: number;
-  readonly panes: OpenPane[];
-}
-
-/** A place in a partition's log from which folding can start, with the log time that held there. */
-export interface FoldStart {
-  readonly offset: bigint;
-  /** The greatest log time up to there, ms since the epoch; -Infinity at the start of the log. */
-  readonly logTime: number;
-}
-
-export const START_OF_LOG: FoldStart = { offset: 0n, logTime: Number.NEGATIVE_INFINITY };
-
-/** The state in which nothing is open, before the record at `start.offset`. */
-export function createFoldState(start: FoldStart = START_OF_LOG): FoldState {
+/** The state before the first record of a partition. */
+export function createFoldState(resolutions: number): FoldState {
   return {
-    logTime: start.logTime,
-    nextOffset: start.offset,
+    logTime: Number.NEGATIVE_INFINITY,
+    nextOffset: 0n,
     devices: new Map(),
-    closing: new Map(),
-    nextClosesAt: Number.POSITIVE_INFINITY,
-    openAggregates: 0,
+    levels: Array.from({ length: resolutions }, createLevelState),
+    alerts: new Map<string, never>(),
   };
 }
 
-/** The latest place from which folding, starting with nothing open, rebuilds every pane that is open. */
-export function earliestNeeded(state: FoldState): FoldStart {
-  let first: FoldStart = { offset: state.nextOffset, logTime: state.logTime };
-  for (const { firstOffset, firstLogTime } of state.closing.values()) {
-    if (firstOffset < first.offset) first = { offset: firstOffset, logTime: firstLogTime };
-  }
+export function createLevelState(): LevelState {
+  return {
+    panes: new Map(),
+    closing: new Map(),
+    nextClosesAt: Number.POSITIVE_INFINITY,
+    openAggregates: 0,
+    forced: { count: 0, until: Number.NEGATIVE_INFINITY },
+  };
+}
+
+/** Aggregates in open panes of all resolutions. */
+export function openAggregatesOf({ levels }: FoldState): number {
+  return levels.reduce((sum, { openAggregates }) => sum + openAggregates, 0);
+}
+
+/** The watermark at which the next pane closes; Infinity when nothing is open. */
+export function nextClosesAtOf({ levels }: FoldState): number {
+  let first = Number.POSITIVE_INFINITY;
+  for (const { nextClosesAt } of levels) if (nextClosesAt < first) first = nextClosesAt;
   return first;
 }

@@ -1,24 +1,37 @@
-import { deserialize, serialize } from 'node:v8';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { LogRecord } from '../event-log/event-log.ts';
 import { encodeTelemetryEvent, encodeTick } from '../event-log/telemetry-event.ts';
 import { type Aggregate, mergeAggregates } from '../metric-store/aggregate.ts';
 import type { WindowAggregate } from '../metric-store/metric-store.ts';
-import { createFoldOutput, type FoldConfig, type FoldOutput, step } from './fold.ts';
+import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { FOLD_CONFIG, plannedRecords, recordsOf } from './fold.fixture.ts';
-import { type ExpectedWindow, expectedWindows, identityOf, windowOf } from './fold-oracle.fixture.ts';
-import { decodeFoldPosition, encodeFoldPosition } from './fold-position.ts';
-import { createFoldState, earliestNeeded, type FoldState, START_OF_LOG } from './fold-state.ts';
+import { createFoldOutput, type FoldOutput, step } from './fold.ts';
+import type { FoldConfig } from './fold-config.ts';
+import {
+  acceptedMessages,
+  canonical,
+  type ExpectedWindow,
+  expectedWindows,
+  identityOf,
+  windowOf,
+} from './fold-oracle.fixture.ts';
+import { createFoldState, type FoldState } from './fold-state.ts';
 
 /** Doubles this small have lost their precision. */
 const TINY = 1e-300;
 
 function foldAll(records: readonly LogRecord[], config: FoldConfig = FOLD_CONFIG): FoldOutput {
-  const state = createFoldState();
+  const state = createFoldState(config.windowsMs.length);
   const output = createFoldOutput();
   for (const record of records) step(config, state, record, output);
   return output;
+}
+
+/** As `foldAll`, with the rows of the finest windows only. */
+function foldFinest(records: readonly LogRecord[], config: FoldConfig = FOLD_CONFIG): FoldOutput {
+  const output = foldAll(records, config);
+  return { ...output, rows: output.rows.filter(({ resolutionMs }) => resolutionMs === config.windowsMs[0]) };
 }
 
 function mergedWindows(rows: readonly WindowAggregate[]): Map<string, Aggregate> {
@@ -53,16 +66,66 @@ function expectEqual(seen: Aggregate | undefined, expected: ExpectedWindow): voi
 }
 
 describe('for any sequence of records', () => {
-  test('the merged panes equal what a naive oracle computes from all readings at once', () => {
+  test.each(FOLD_CONFIG.windowsMs)(
+    'the merged panes of %i ms equal what a naive oracle computes from all readings at once',
+    (windowMs) => {
+      fc.assert(
+        fc.property(plannedRecords, (planned) => {
+          const records = recordsOf(planned);
+          const expected = expectedWindows(records, FOLD_CONFIG, windowMs);
+          const merged = mergedWindows(
+            foldAll(records).rows.filter(({ resolutionMs }) => resolutionMs === windowMs),
+          );
+          expect([...merged.keys()].sort()).toEqual([...expected.keys()].sort());
+          for (const [window, aggregate] of expected) expectEqual(merged.get(window), aggregate);
+        }),
+        { numRuns: 4_000 },
+      );
+    },
+  );
+
+  test('the same holds when panes have to be closed early, and nothing is quarantined for it', () => {
+    const config = { ...FOLD_CONFIG, maxOpenAggregates: 12 };
     fc.assert(
       fc.property(plannedRecords, (planned) => {
         const records = recordsOf(planned);
-        const expected = expectedWindows(records, FOLD_CONFIG);
-        const merged = mergedWindows(foldAll(records).rows);
-        expect([...merged.keys()].sort()).toEqual([...expected.keys()].sort());
-        for (const [window, aggregate] of expected) expectEqual(merged.get(window), aggregate);
+        const { rows, quarantined } = foldAll(records, config);
+        fc.pre(!quarantined.some(({ reason }) => reason === 'budget_exceeded'));
+        const identities = rows.map(identityOf);
+        expect(new Set(identities).size).toBe(identities.length);
+        for (const windowMs of config.windowsMs) {
+          const merged = mergedWindows(rows.filter(({ resolutionMs }) => resolutionMs === windowMs));
+          const expected = expectedWindows(records, config, windowMs);
+          for (const [window, aggregate] of expected) expectEqual(merged.get(window), aggregate);
+        }
       }),
-      { numRuns: 2_000 },
+      { numRuns: 4_000 },
+    );
+  });
+
+  test('nothing is left open, and nothing counted as open, once log time has passed it all', () => {
+    fc.assert(
+      fc.property(plannedRecords, (planned) => {
+        const state = createFoldState(FOLD_CONFIG.windowsMs.length);
+        for (const record of recordsOf(planned)) step(FOLD_CONFIG, state, record, createFoldOutput());
+        for (const level of state.levels)
+          expect(level).toMatchObject({ openAggregates: 0, panes: new Map(), closing: new Map() });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('readings on time are in pane 0 of every window size', () => {
+    const punctual = fc.array(fc.record({ waitMs: fc.integer({ min: 0, max: 3_000 }) }), { maxLength: 100 });
+    fc.assert(
+      fc.property(punctual, (waits) => {
+        const messages = [{ ageMs: 0, metrics: { temperature: 1 } }];
+        const records = recordsOf(
+          waits.map(({ waitMs }) => ({ waitMs, resends: 0, deviceId: 'counting-a', messages })),
+        );
+        expect(foldAll(records).rows.every(({ pane }) => pane === 0)).toBe(true);
+      }),
+      { numRuns: 500 },
     );
   });
 
@@ -76,74 +139,91 @@ describe('for any sequence of records', () => {
     );
   });
 
-  test('every message is either folded or quarantined', () => {
+  test('every message is folded, recognised as a duplicate, or quarantined', () => {
     fc.assert(
       fc.property(plannedRecords, (planned) => {
-        const { counts, quarantined } = foldAll(recordsOf(planned));
-        const sent = planned.reduce((total, { messages }) => total + messages.length, 0);
-        expect(counts.messages + quarantined.length).toBe(sent);
+        const records = recordsOf(planned);
+        const { counts, quarantined } = foldAll(records);
+        expect(counts.messages).toBe(acceptedMessages(records, FOLD_CONFIG).length);
+        expect(counts.messages + counts.duplicates + quarantined.length).toBe(messagesIn(records));
       }),
       { numRuns: 500 },
     );
   });
 
-  test('restarting from any stored position leaves the same rows, bit for bit', () => {
+  test('restarting from any earlier checkpoint leaves the same rows, bit for bit', () => {
     fc.assert(
-      fc.property(plannedRecords, fc.array(fc.nat(60), { maxLength: 6 }), (planned, crashes) => {
-        const records = recordsOf(planned);
-        const uninterrupted = new Map(foldAll(records).rows.map((row) => [identityOf(row), row]));
-        expect(foldWithRestarts(records, new Set(crashes))).toEqual(uninterrupted);
-      }),
-      { numRuns: 2_000 },
+      fc.property(
+        plannedRecords,
+        fc.array(fc.nat(60), { maxLength: 6 }),
+        fc.infiniteStream(fc.nat(9)),
+        (planned, crashes, ages) => {
+          const records = recordsOf(planned);
+          const uninterrupted = new Map(
+            foldAll(records).rows.map((row) => [identityOf(row), canonical(row)]),
+          );
+          expect(foldWithRestarts(records, new Set(crashes), ages)).toEqual(uninterrupted);
+        },
+      ),
+      { numRuns: 4_000 },
     );
   });
 
-  test('a state that was serialised and read back goes on as if nothing had happened', () => {
+  test('any order of arrival within the same log time gives the same merged aggregates', () => {
     fc.assert(
-      fc.property(plannedRecords, fc.nat(60), (planned, cut) => {
-        const records = recordsOf(planned);
-        let state: FoldState = createFoldState();
-        const output = createFoldOutput();
-        records.forEach((record, index) => {
-          if (index === cut) state = deserialize(serialize(state));
-          step(FOLD_CONFIG, state, record, output);
-        });
-        expect(output.rows).toEqual(foldAll(records).rows);
+      fc.property(plannedRecords, fc.array(fc.nat()), (planned, keys) => {
+        const records = recordsOf(planned.map((record) => ({ ...record, waitMs: 0, resends: 0 })));
+        const shuffled = shuffle(records.slice(0, -1), keys).map((record, index) => ({
+          ...record,
+          offset: BigInt(index),
+        }));
+        for (const windowMs of FOLD_CONFIG.windowsMs) {
+          const expected = expectedWindows(records, FOLD_CONFIG, windowMs);
+          const rows = foldAll([...shuffled, ...records.slice(-1)]).rows;
+          const merged = mergedWindows(rows.filter(({ resolutionMs }) => resolutionMs === windowMs));
+          for (const [window, aggregate] of expected) expectEqual(merged.get(window), aggregate);
+        }
       }),
       { numRuns: 500 },
     );
   });
 });
 
+function messagesIn(records: readonly LogRecord[]): number {
+  return records.reduce((sum, { value }) => {
+    const { tick, data } = JSON.parse(value.toString());
+    return sum + (tick ? 0 : Array.isArray(data) ? data.length : 1);
+  }, 0);
+}
+
+function shuffle<T>(items: readonly T[], keys: readonly number[]): T[] {
+  const keyed = items.map((item, index) => ({ item, key: keys[index] ?? 0 }));
+  return keyed.sort((a, b) => a.key - b.key).map(({ item }) => item);
+}
+
 /**
- * Stores rows by identity, as a metric store does. At the records named in `crashes` the process dies once: its state
- * is gone, and the next one starts from the position that was stored last.
+ * Stores rows by identity, as a metric store does, and keeps a checkpoint after every record. At the records named in
+ * `crashes` the process dies once: its state is gone, and the next one starts from one of the latest checkpoints.
  */
 function foldWithRestarts(
   records: readonly LogRecord[],
   crashes: ReadonlySet<number>,
+  ages: Iterator<number>,
 ): Map<string, WindowAggregate> {
   const stored = new Map<string, WindowAggregate>();
   const pendingCrashes = new Set(crashes);
-  let commit = encodeFoldPosition({ start: START_OF_LOG, outputFrom: 0n }, FOLD_CONFIG);
-  let position = decodeFoldPosition(commit, FOLD_CONFIG);
-  let state = createFoldState(position.start);
+  let state: FoldState = createFoldState(FOLD_CONFIG.windowsMs.length);
+  const checkpoints = [encodeCheckpoint(state, FOLD_CONFIG)];
   for (let index = 0; index < records.length; index++) {
-    const record = records[index] as LogRecord;
     const output = createFoldOutput();
-    step(FOLD_CONFIG, state, record, output);
-    if (record.offset < position.outputFrom) continue;
-    for (const row of output.rows) stored.set(identityOf(row), row);
-    if (index % 3 === 0) {
-      commit = encodeFoldPosition(
-        { start: earliestNeeded(state), outputFrom: state.nextOffset },
-        FOLD_CONFIG,
-      );
-    }
+    step(FOLD_CONFIG, state, records[index] as LogRecord, output);
+    for (const row of output.rows) stored.set(identityOf(row), canonical(row));
+    checkpoints.push(encodeCheckpoint(state, FOLD_CONFIG));
     if (pendingCrashes.delete(index)) {
-      position = decodeFoldPosition(commit, FOLD_CONFIG);
-      state = createFoldState(position.start);
-      index = Number(commit.offset) - 1;
+      const age = Number(ages.next().value);
+      checkpoints.length = Math.max(1, checkpoints.length - age);
+      state = decodeCheckpoint(checkpoints.at(-1) as Buffer, FOLD_CONFIG);
+      index = Number(state.nextOffset) - 1;
     }
   }
   return stored;
@@ -165,12 +245,12 @@ describe('a message', () => {
   });
 
   test('without ts is counted at the time the gateway received it', () => {
-    const { rows } = foldAll([recordWith({ metrics: { t: 1 } }), tick(at + 60_000)]);
+    const { rows } = foldFinest([recordWith({ metrics: { t: 1 } }), tick(at + 60_000)]);
     expect(rows[0]?.aggregate.firstAt).toBe(at - 40);
   });
 
   test('counts booleans as 0 and 1 and skips what is no number', () => {
-    const { rows, counts } = foldAll([
+    const { rows, counts } = foldFinest([
       recordWith({ metrics: { door: true, label: 'x', t: null, l: [1] } }),
       tick(at + 60_000),
     ]);
@@ -179,7 +259,7 @@ describe('a message', () => {
   });
 
   test('too far ahead is quarantined with its place, the rest of its array is folded', () => {
-    const { rows, quarantined } = foldAll([
+    const { rows, quarantined } = foldFinest([
       recordWith([
         { ts: at, metrics: { t: 1 } },
         { ts: at + 5_001, metrics: { t: 2 } },
@@ -199,18 +279,18 @@ describe('a message', () => {
       { ts: at - 20_000, metrics: { t: 1 } },
       { ts: at + 5_000, metrics: { t: 2 } },
     ];
-    expect(foldAll([recordWith(messages), tick(at + 60_000)]).rows).toHaveLength(2);
+    expect(foldFinest([recordWith(messages), tick(at + 60_000)]).rows).toHaveLength(2);
   });
 
   test('of 1970 is quarantined as too old', () => {
-    expect(foldAll([recordWith({ ts: 0, metrics: { t: 1 } })]).quarantined).toMatchObject([
+    expect(foldFinest([recordWith({ ts: 0, metrics: { t: 1 } })]).quarantined).toMatchObject([
       { reason: 'too_old' },
     ]);
   });
 
   test('that would exceed the budget of open aggregates is quarantined, and open ones go on', () => {
     const config = { ...FOLD_CONFIG, maxOpenAggregates: 1 };
-    const { rows, quarantined } = foldAll(
+    const { rows, quarantined } = foldFinest(
       [recordWith({ metrics: { t: 1 } }), recordWith({ metrics: { u: 1 } }, 1n), tick(at + 60_000)],
       config,
     );
@@ -220,7 +300,7 @@ describe('a message', () => {
 
   test('that cannot be decoded is quarantined with its bytes', () => {
     const record: LogRecord = { ...recordWith({}), value: Buffer.from('{"v":7}') };
-    const { quarantined } = foldAll([record]);
+    const { quarantined } = foldFinest([record]);
     expect(quarantined).toMatchObject([{ reason: 'undecodable_event', detail: 'unknown event version 7' }]);
     expect(quarantined[0]?.payload.toString()).toBe('{"v":7}');
   });
@@ -241,35 +321,12 @@ describe('a pane', () => {
   });
 
   test('stays open while the watermark is a millisecond before the end of its window', () => {
-    expect(foldAll([opened, tickAt(1_732_460_006_299)]).rows).toEqual([]);
+    expect(foldFinest([opened, tickAt(1_732_460_006_299)]).rows).toEqual([]);
   });
 
   test('is emitted by the record that brings the watermark to the end of its window', () => {
-    expect(foldAll([opened, tickAt(1_732_460_006_300)]).rows).toMatchObject([
+    expect(foldFinest([opened, tickAt(1_732_460_006_300)]).rows).toMatchObject([
       { deviceId: 'd1', metric: 't', resolutionMs: 1_000, windowStart: 1_732_460_005_000, pane: 0 },
     ]);
-  });
-});
-
-describe('a stored position', () => {
-  test('of another configuration is refused with the way out', () => {
-    const commit = encodeFoldPosition({ start: { offset: 5n, logTime: 7 }, outputFrom: 9n }, FOLD_CONFIG);
-    expect(() => decodeFoldPosition(commit, { ...FOLD_CONFIG, windowMs: 2_000 })).toThrow(
-      /set processor.group to a new name/,
-    );
-  });
-
-  test('that this version did not write is refused', () => {
-    expect(() => decodeFoldPosition({ offset: 5n, metadata: '' }, FOLD_CONFIG)).toThrow(
-      /not a fold position/,
-    );
-    expect(() => decodeFoldPosition({ offset: 5n, metadata: '{"v":2}' }, FOLD_CONFIG)).toThrow(
-      /of version 1/,
-    );
-  });
-
-  test('survives being stored', () => {
-    const position = { start: { offset: 5n, logTime: 7 }, outputFrom: 12_345_678_901_234_567_890n };
-    expect(decodeFoldPosition(encodeFoldPosition(position, FOLD_CONFIG), FOLD_CONFIG)).toEqual(position);
   });
 });

@@ -6,24 +6,12 @@ import {
   type TelemetryEvent,
   UndecodableEventError,
 } from '../event-log/telemetry-event.ts';
-import { addReading, createAggregate } from '../metric-store/aggregate.ts';
 import type { WindowAggregate } from '../metric-store/metric-store.ts';
-import type { FoldState, OpenPane } from './fold-state.ts';
-import { type PanePosition, panePositionOf } from './window.ts';
-
-/** What shapes the fold's output. A different configuration is a different fold. */
-export interface FoldConfig {
-  /** Window size, ms. */
-  readonly windowMs: number;
-  /** How far the watermark stays behind log time, ms. */
-  readonly graceMs: number;
-  /** Event time further than this ahead of log time is quarantined, ms. */
-  readonly maxAheadMs: number;
-  /** Event time further than this behind log time is quarantined, ms. */
-  readonly maxAgeMs: number;
-  /** Open aggregates per partition; a message that would open more is quarantined, those present go on. */
-  readonly maxOpenAggregates: number;
-}
+import { isDuplicate } from './duplicates.ts';
+import { type FoldConfig, forgetAfterMs } from './fold-config.ts';
+import { type FoldState, type LevelState, nextClosesAtOf, type OpenPane } from './fold-state.ts';
+import { addToPane, closeLatePanesEarly, closePanes, openPane } from './levels.ts';
+import { panePositionOf } from './window.ts';
 
 /** What folding produces. The caller owns it, and takes out what it has dealt with. */
 export interface FoldOutput {
@@ -37,6 +25,8 @@ export interface FoldOutput {
 export interface FoldCounts {
   /** Device messages folded into panes. */
   messages: number;
+  /** Device messages that had been folded before. */
+  duplicates: number;
   readings: number;
   /** Readings of `readings` whose window had closed. */
   late: number;
@@ -58,7 +48,11 @@ export interface QuarantinedMessage {
 }
 
 export function createFoldOutput(): FoldOutput {
-  return { rows: [], quarantined: [], counts: { messages: 0, readings: 0, late: 0, skipped: 0, ticks: 0 } };
+  return {
+    rows: [],
+    quarantined: [],
+    counts: { messages: 0, duplicates: 0, readings: 0, late: 0, skipped: 0, ticks: 0 },
+  };
 }
 
 /**
@@ -68,10 +62,7 @@ export function createFoldOutput(): FoldOutput {
  */
 export function step(config: FoldConfig, state: FoldState, record: LogRecord, output: FoldOutput): void {
   state.nextOffset = record.offset + 1n;
-  if (record.logTime > state.logTime) state.logTime = record.logTime;
-  const watermark = state.logTime - config.graceMs;
-  if (watermark >= state.nextClosesAt) closePanes(state, watermark, config.windowMs, output.rows);
-
+  if (record.logTime > state.logTime) advance(config, state, record.logTime, output);
   const event = decode(record, output);
   if (event === undefined) return;
   if (event.kind === 'tick') {
@@ -83,10 +74,25 @@ export function step(config: FoldConfig, state: FoldState, record: LogRecord, ou
     const message = event.messages[index];
     if (message === undefined) continue;
     const timestamp = message.ts ?? event.received;
-    const refusal = refuse(config, state, timestamp);
-    if (refusal === undefined)
-      foldMessage(config, state, record.offset, deviceId, timestamp, message, output);
-    else output.quarantined.push(quarantine(refusal, record, deviceId, index, event.received, message));
+    const refusal = refuse(config, state, deviceId, timestamp, output);
+    if (refusal !== undefined) {
+      output.quarantined.push(quarantine(refusal, record, deviceId, index, event.received, message));
+    } else if (isDuplicate(state, deviceId, message, record.value, index)) output.counts.duplicates++;
+    else foldMessage(config, state, deviceId, timestamp, message, output);
+  }
+}
+
+/** Moves log time on: closes what is due, and once in a coarsest window forgets devices that are silent for long. */
+function advance(config: FoldConfig, state: FoldState, logTime: number, output: FoldOutput): void {
+  const coarsest = config.windowsMs.at(-1) ?? 1;
+  const isNewWindow = Math.floor(logTime / coarsest) > Math.floor(state.logTime / coarsest);
+  state.logTime = logTime;
+  const watermark = logTime - config.graceMs;
+  if (watermark >= nextClosesAtOf(state)) closePanes(config, state, watermark, output.rows);
+  if (!isNewWindow) return;
+  const forgetBefore = logTime - forgetAfterMs(config);
+  for (const [deviceId, { lastSeen }] of state.devices) {
+    if (lastSeen < forgetBefore) state.devices.delete(deviceId);
   }
 }
 
@@ -113,7 +119,13 @@ interface Refusal {
   readonly detail: string;
 }
 
-function refuse(config: FoldConfig, state: FoldState, timestamp: number): Refusal | undefined {
+function refuse(
+  config: FoldConfig,
+  state: FoldState,
+  deviceId: string,
+  timestamp: number,
+  output: FoldOutput,
+): Refusal | undefined {
   const ahead = timestamp - state.logTime;
   if (ahead > config.maxAheadMs) {
     return {
@@ -127,13 +139,35 @@ function refuse(config: FoldConfig, state: FoldState, timestamp: number): Refusa
       detail: `event time ${timestamp} is ${-ahead} ms behind log time ${state.logTime}; at most ${config.maxAgeMs} ms (maxAge) is accepted`,
     };
   }
-  if (state.openAggregates >= config.maxOpenAggregates) {
+  return refuseBeyondBudget(config, state, deviceId, output);
+}
+
+function refuseBeyondBudget(
+  config: FoldConfig,
+  state: FoldState,
+  deviceId: string,
+  output: FoldOutput,
+): Refusal | undefined {
+  const { maxOpenAggregates, maxDevices } = config;
+  if (state.devices.size >= maxDevices && !state.devices.has(deviceId)) {
     return {
       reason: 'budget_exceeded',
-      detail: `${state.openAggregates} aggregates are open in this partition; the bound is ${config.maxOpenAggregates} (maxOpenAggregates)`,
+      detail: `${state.devices.size} devices are known in this partition; the bound is ${maxDevices} (maxDevices)`,
     };
   }
-  return undefined;
+  const [level] = state.levels;
+  if (level === undefined || level.openAggregates < maxOpenAggregates) return undefined;
+  closeLatePanesEarly(config, state, 0, latePanesCloseAt(config, state), output.rows);
+  if (level.openAggregates < maxOpenAggregates) return undefined;
+  return {
+    reason: 'budget_exceeded',
+    detail: `${level.openAggregates} aggregates are open in this partition; the bound is ${maxOpenAggregates} (maxOpenAggregates)`,
+  };
+}
+
+/** When the late panes of the finest resolution close: at the end of the window that the watermark is in. */
+function latePanesCloseAt({ graceMs, windowsMs: [sizeMs = 1] }: FoldConfig, { logTime }: FoldState): number {
+  return Math.floor((logTime - graceMs) / sizeMs) * sizeMs + sizeMs;
 }
 
 function quarantine(
@@ -151,13 +185,14 @@ function quarantine(
 function foldMessage(
   config: FoldConfig,
   state: FoldState,
-  offset: bigint,
   deviceId: string,
   timestamp: number,
   message: DeviceMessage,
   output: FoldOutput,
 ): void {
-  const position = panePositionOf(timestamp, state.logTime - config.graceMs, config.windowMs);
+  const level = state.levels[0] as LevelState;
+  const sizeMs = config.windowsMs[0] as number;
+  const position = panePositionOf(timestamp, state.logTime - config.graceMs, sizeMs);
   let pane: OpenPane | undefined;
   let readings = 0;
   for (const metric of Object.keys(message.metrics)) {
@@ -166,14 +201,8 @@ function foldMessage(
       output.counts.skipped++;
       continue;
     }
-    pane ??= openPane(state, offset, deviceId, position);
-    const aggregate = pane.metrics.get(metric);
-    if (aggregate === undefined) {
-      pane.metrics.set(metric, createAggregate(value, timestamp));
-      state.openAggregates++;
-    } else {
-      addReading(aggregate, value, timestamp);
-    }
+    pane ??= openPane(config, level, sizeMs, deviceId, position);
+    addToPane(level, pane, metric, value, timestamp);
     readings++;
   }
   output.counts.messages++;
@@ -186,54 +215,4 @@ function numberOf(value: unknown): number | undefined {
   if (typeof value === 'number') return Number.isFinite(value) ? value : undefined;
   if (typeof value === 'boolean') return value ? 1 : 0;
   return undefined;
-}
-
-function openPane(state: FoldState, offset: bigint, deviceId: string, position: PanePosition): OpenPane {
-  let panes = state.devices.get(deviceId);
-  if (panes === undefined) {
-    panes = new Map();
-    state.devices.set(deviceId, panes);
-  }
-  let pane = panes.get(position.windowStart);
-  if (pane === undefined) {
-    pane = { deviceId, windowStart: position.windowStart, pane: position.pane, metrics: new Map() };
-    panes.set(position.windowStart, pane);
-    scheduleClosing(state, offset, position.closesAt, pane);
-  }
-  return pane;
-}
-
-function scheduleClosing(state: FoldState, offset: bigint, closesAt: number, pane: OpenPane): void {
-  const closing = state.closing.get(closesAt);
-  if (closing !== undefined) {
-    closing.panes.push(pane);
-    return;
-  }
-  state.closing.set(closesAt, { firstOffset: offset, firstLogTime: state.logTime, panes: [pane] });
-  if (closesAt < state.nextClosesAt) state.nextClosesAt = closesAt;
-}
-
-function closePanes(
-  state: FoldState,
-  watermark: number,
-  resolutionMs: number,
-  rows: WindowAggregate[],
-): void {
-  const due = [...state.closing.keys()].filter((closesAt) => closesAt <= watermark).sort((a, b) => a - b);
-  for (const closesAt of due) {
-    for (const pane of state.closing.get(closesAt)?.panes ?? []) closePane(state, pane, resolutionMs, rows);
-    state.closing.delete(closesAt);
-  }
-  state.nextClosesAt = Math.min(...state.closing.keys());
-}
-
-function closePane(state: FoldState, closed: OpenPane, resolutionMs: number, rows: WindowAggregate[]): void {
-  const { deviceId, windowStart, pane, metrics } = closed;
-  for (const [metric, aggregate] of metrics) {
-    rows.push({ deviceId, metric, resolutionMs, windowStart, pane, aggregate });
-  }
-  state.openAggregates -= metrics.size;
-  const panes = state.devices.get(deviceId);
-  panes?.delete(windowStart);
-  if (panes?.size === 0) state.devices.delete(deviceId);
 }

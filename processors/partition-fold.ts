@@ -1,66 +1,69 @@
 import type { Commit, EventLog, RecordBatch } from '../event-log/event-log.ts';
 import { partitionOf } from '../event-log/partition.ts';
 import { encodeQuarantineEvent } from '../event-log/quarantine-event.ts';
-import { createFoldOutput, type FoldConfig, type FoldOutput, type QuarantinedMessage, step } from './fold.ts';
-import { encodeFoldPosition, type FoldPosition } from './fold-position.ts';
-import { createFoldState, earliestNeeded, type FoldState } from './fold-state.ts';
+import { createFoldOutput, type FoldOutput, type QuarantinedMessage, step } from './fold.ts';
+import type { FoldConfig } from './fold-config.ts';
+import type { FoldKeeper } from './fold-keeper.ts';
+import { type FoldState, nextClosesAtOf, openAggregatesOf } from './fold-state.ts';
 import type { ProcessorEvents } from './processor-events.ts';
 import { retryUntilAborted } from './retry.ts';
 import type { RowWriter } from './row-writer.ts';
 
 export interface PartitionFoldOptions {
   readonly partition: number;
-  readonly position: FoldPosition;
+  /** Where the fold goes on; this fold's own from now on. */
+  readonly state: FoldState;
   readonly config: FoldConfig;
   readonly log: EventLog;
   readonly quarantineTopic: string;
   readonly rowWriter: RowWriter;
+  readonly keeper: FoldKeeper;
   readonly events: ProcessorEvents;
-  /** Commits are this far apart unless rows were written, ms. */
-  readonly commitIntervalMs: number;
 }
 
 /**
- * Drives the fold of one owned partition: fold a batch, make its output durable, only then hand out the commit.
- * Output that could not be made durable is kept, and its records are not folded again, when the batch comes again.
+ * Drives the fold of one owned partition: fold a batch, make its output durable, now and then a checkpoint, and only
+ * then hand out the commit. Output that could not be made durable is kept, and its records are not folded again,
+ * when the batch comes again.
  */
 export class PartitionFold {
   readonly #options: PartitionFoldOptions;
-  readonly #state: FoldState;
   /** Output that is not durable yet. */
   #output: FoldOutput = createFoldOutput();
-  #lastCommit = performance.now();
+  #isDurable = true;
 
   constructor(options: PartitionFoldOptions) {
     this.#options = options;
-    this.#state = createFoldState(options.position.start);
   }
 
   /** The log time at which the next open pane closes, ms since the epoch; Infinity when nothing is open. */
   get nextClosesAtLogTime(): number {
-    return this.#state.nextClosesAt + this.#options.config.graceMs;
+    return nextClosesAtOf(this.#options.state) + this.#options.config.graceMs;
   }
 
   /** Folds a batch. Rejects only when the batch's signal aborts. */
   async fold(batch: RecordBatch): Promise<Commit | undefined> {
+    this.#isDurable = false;
     this.#foldRecords(batch);
     const { rows, quarantined } = this.#output;
-    const hasOutput = rows.length > 0 || quarantined.length > 0;
-    if (hasOutput) await this.#makeDurable(batch.signal);
+    if (rows.length > 0 || quarantined.length > 0) await this.#makeDurable(batch.signal);
     this.#output = createFoldOutput();
-    return this.#commitWhenDue(hasOutput);
+    this.#isDurable = true;
+    const { keeper, state } = this.#options;
+    return keeper.afterBatch(state);
+  }
+
+  /** Keeps a last checkpoint. Call when no batch is being folded. */
+  async close(): Promise<void> {
+    const { keeper, state } = this.#options;
+    await keeper.close(this.#isDurable ? state : undefined);
   }
 
   #foldRecords({ records, partition, endOffset }: RecordBatch): void {
-    const { config, position, events } = this.#options;
+    const { config, state, events } = this.#options;
     const output = createFoldOutput();
-    for (const record of records) {
-      if (record.offset < this.#state.nextOffset) continue;
-      if (record.offset < position.outputFrom) step(config, this.#state, record, createFoldOutput());
-      else step(config, this.#state, record, output);
-    }
-    const lag = Number(endOffset - this.#state.nextOffset);
-    events.folded(partition, output, lag, this.#state.openAggregates);
+    for (const record of records) if (record.offset >= state.nextOffset) step(config, state, record, output);
+    events.folded(partition, output, Number(endOffset - state.nextOffset), openAggregatesOf(state));
     for (const row of output.rows) this.#output.rows.push(row);
     for (const message of output.quarantined) this.#output.quarantined.push(message);
   }
@@ -86,16 +89,5 @@ export class PartitionFold {
         await log.append(quarantineTopic, target, deviceId, value);
       },
     );
-  }
-
-  #commitWhenDue(hasOutput: boolean): Commit | undefined {
-    const { commitIntervalMs, position, config } = this.#options;
-    const { nextOffset } = this.#state;
-    // While panes are being rebuilt the stored position is still the right one.
-    if (nextOffset < position.outputFrom) return undefined;
-    const now = performance.now();
-    if (!hasOutput && now - this.#lastCommit < commitIntervalMs) return undefined;
-    this.#lastCommit = now;
-    return encodeFoldPosition({ start: earliestNeeded(this.#state), outputFrom: nextOffset }, config);
   }
 }

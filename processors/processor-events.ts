@@ -14,6 +14,11 @@ export interface ProcessorEvents {
   storeWriteFailed(error: unknown): void;
   logAppendFailed(error: unknown): void;
   consumerFailed(error: Error): void;
+  /** `stalledMs` is how long the fold stood still for it, `savedMs` how long it took to become durable. */
+  checkpointSaved(bytes: number, stalledMs: number, savedMs: number): void;
+  checkpointFailed(error: unknown): void;
+  /** A checkpoint cannot be used; an older one, or the start of the log, takes its place. */
+  checkpointRefused(partition: number, error: unknown): void;
   /** The last failure that is not known to be over, for readiness. */
   failing(): string | undefined;
 }
@@ -43,6 +48,7 @@ export function createProcessorEvents(registry: Registry, logger: Logger): Proce
       consumerFailure = undefined;
       counters.messages.inc({ outcome: 'accepted' }, counts.messages);
       for (const { reason } of quarantined) counters.quarantined.inc({ reason });
+      counters.messages.inc({ outcome: 'duplicate' }, counts.duplicates);
       counters.messages.inc({ outcome: 'quarantined' }, quarantined.length);
       counters.readings.inc(counts.readings);
       counters.late.inc(counts.late);
@@ -78,6 +84,23 @@ export function createProcessorEvents(registry: Registry, logger: Logger): Proce
       consumerFailure = `event log: ${error.message}`;
       logFailure('consuming telemetry failed', error);
     },
+    checkpointSaved(bytes, stalledMs, savedMs) {
+      counters.checkpoints.inc();
+      counters.checkpointBytes.set(bytes);
+      counters.checkpointStall.set(stalledMs / 1_000);
+      counters.checkpointSave.set(savedMs / 1_000);
+    },
+    checkpointFailed(error) {
+      counters.checkpointFailures.inc();
+      logFailure('saving a checkpoint failed', error);
+    },
+    checkpointRefused(partition, error) {
+      counters.checkpointsRefused.inc();
+      logger.error(
+        { err: error, partition },
+        'a checkpoint cannot be used, taking the one before or the start of the log',
+      );
+    },
     failing: () => storeFailure ?? consumerFailure,
   };
 }
@@ -85,6 +108,7 @@ export function createProcessorEvents(registry: Registry, logger: Logger): Proce
 function createCounters(registry: Registry) {
   const registers = [registry];
   const counter = (name: string, help: string) => new Counter({ name, help, registers });
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
   return {
     messages: new Counter({
       name: 'sluice_processor_messages_total',
@@ -112,6 +136,24 @@ function createCounters(registry: Registry) {
     consumerFailures: counter(
       'sluice_processor_consumer_failures_total',
       'Failures that the consumer recovered from',
+    ),
+    checkpoints: counter('sluice_processor_checkpoints_total', 'Checkpoints made durable'),
+    checkpointFailures: counter(
+      'sluice_processor_checkpoint_failures_total',
+      'Checkpoints that could not be saved',
+    ),
+    checkpointsRefused: counter(
+      'sluice_processor_refused_checkpoints_total',
+      'Checkpoints that could not be used',
+    ),
+    checkpointBytes: gauge('sluice_processor_checkpoint_bytes', 'Size of the latest checkpoint'),
+    checkpointStall: gauge(
+      'sluice_processor_checkpoint_stall_seconds',
+      'Time that the fold stood still for the latest checkpoint',
+    ),
+    checkpointSave: gauge(
+      'sluice_processor_checkpoint_save_seconds',
+      'Time until the latest checkpoint was durable',
     ),
     storeDown: new Gauge({
       name: 'sluice_processor_store_down',

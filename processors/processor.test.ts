@@ -60,15 +60,16 @@ async function open(
     topics: TOPICS,
     group: 'test',
     fold: {
-      windowMs: WINDOW_MS,
+      windowsMs: [WINDOW_MS],
       graceMs: 100,
       maxAheadMs: 60_000,
       maxAgeMs: 7 * DAY_MS,
       maxOpenAggregates: 1_000,
+      maxDevices: 100,
     },
     maxConcurrentWrites: 4,
     maxRowsPerWrite: 3,
-    commitIntervalMs: 0,
+    checkpointIntervalMs: 0,
     logger,
     registry,
     clock: Date.now,
@@ -225,11 +226,12 @@ describe('a processor', () => {
     await expect.poll(storedCount, patient).toBe(1);
     await first.processor.close();
     const fold = {
-      windowMs: 1_000,
+      windowsMs: [1_000],
       graceMs: 100,
       maxAheadMs: 60_000,
       maxAgeMs: DAY_MS,
       maxOpenAggregates: 1_000,
+      maxDevices: 100,
     };
     const second = await open({ fold }).catch((error: Error) => error.message);
     const reason =

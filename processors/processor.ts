@@ -3,8 +3,10 @@ import type { Registry } from 'prom-client';
 import type { Consumer, EventLog, RecordBatch } from '../event-log/event-log.ts';
 import type { TopicNames } from '../event-log/topics.ts';
 import type { MetricStore } from '../metric-store/metric-store.ts';
-import type { FoldConfig } from './fold.ts';
-import { decodeFoldPosition } from './fold-position.ts';
+import type { FoldConfig } from './fold-config.ts';
+import { FoldKeeper } from './fold-keeper.ts';
+import { restoreFold } from './fold-restore.ts';
+import type { FoldState } from './fold-state.ts';
 import { PartitionFold } from './partition-fold.ts';
 import { createProcessorEvents, type ProcessorEvents } from './processor-events.ts';
 import { RowWriter } from './row-writer.ts';
@@ -20,7 +22,8 @@ export interface ProcessorOptions {
   /** Writes to the store that run at once. */
   readonly maxConcurrentWrites: number;
   readonly maxRowsPerWrite: number;
-  readonly commitIntervalMs: number;
+  /** Time between checkpoints of a partition, ms; what is folded since the last one is folded again after a crash. */
+  readonly checkpointIntervalMs: number;
   readonly logger: Logger;
   readonly registry: Registry;
   /** Wall clock, ms since the epoch; decides when to append a tick, never what is computed. */
@@ -41,10 +44,12 @@ export async function openProcessor(options: ProcessorOptions): Promise<Processo
   const consumer: Consumer = await options.log.consume({
     topic: options.topics.telemetry,
     group: options.group,
-    onAssigned: (partition, committed) => {
-      const position = decodeFoldPosition(committed, options.fold);
-      events.partitionAssigned(partition, position.start.offset);
-      partitions.add(partition, position);
+    onAssigned: async (partition) => {
+      const { log, group, fold } = options;
+      const state = await restoreFold(log, group, partition, fold, events);
+      events.partitionAssigned(partition, state.nextOffset);
+      partitions.add(partition, state);
+      return state.nextOffset;
     },
     onRevoked: (partition) => {
       events.partitionRevoked(partition);
@@ -58,6 +63,7 @@ export async function openProcessor(options: ProcessorOptions): Promise<Processo
     async close() {
       partitions.stopTicking();
       await consumer.close();
+      await partitions.close();
     },
   };
 }
@@ -81,27 +87,23 @@ class OwnedPartitions {
     this.#rowWriter = new RowWriter({ store, events, maxConcurrentWrites, maxRowsPerWrite });
   }
 
-  add(partition: number, position: ReturnType<typeof decodeFoldPosition>): void {
+  add(partition: number, state: FoldState): void {
     this.remove(partition);
-    const { log, topics, fold: config, commitIntervalMs, clock } = this.#options;
+    const { log, group, topics, fold: config, checkpointIntervalMs: intervalMs, clock } = this.#options;
     const events = this.#events;
     const fold = new PartitionFold({
       partition,
-      position,
+      state,
       config,
       log,
       quarantineTopic: topics.quarantine,
       rowWriter: this.#rowWriter,
+      keeper: new FoldKeeper({ log, group, partition, config, intervalMs, events }),
       events,
-      commitIntervalMs,
     });
-    const ticker = new Ticker({
-      log,
-      topic: topics.telemetry,
-      partition,
-      clock,
-      onFailure: (error) => events.logAppendFailed(error),
-    });
+    const onFailure = (error: unknown) => events.logAppendFailed(error);
+    const ticker = new Ticker({ log, topic: topics.telemetry, partition, clock, onFailure });
+    ticker.scheduleFor(fold.nextClosesAtLogTime);
     this.#owned.set(partition, { fold, ticker });
   }
 
@@ -112,6 +114,11 @@ class OwnedPartitions {
 
   stopTicking(): void {
     for (const { ticker } of this.#owned.values()) ticker.stop();
+  }
+
+  /** Keeps a last checkpoint of each partition. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#owned.values()].map(({ fold }) => fold.close()));
   }
 
   async fold(batch: RecordBatch) {

@@ -20,7 +20,8 @@ const { config: input, devices, messagesPerDevice } = subjectOptions<FillOptions
 const config = configSchema.parse(input);
 const log = await openEventLog(config, pino({ level: 'warn' }, pino.destination(2)));
 const topic = topicNames(config.eventLog.topicPrefix).telemetry;
-const end = Math.floor(Date.now() / config.processor.window) * config.processor.window;
+const [window = 1] = config.processor.windows;
+const end = Math.floor(Date.now() / window) * window;
 const start = end - messagesPerDevice * 1_000;
 const deviceIds = Array.from({ length: devices }, (_, index) => `bench-${index}`);
 const partitions = deviceIds.map((deviceId) => partitionOf(deviceId, log.partitions(topic)));

@@ -1,14 +1,16 @@
 import type { LogRecord } from '../../event-log/event-log.ts';
 import { encodeTelemetryEvent } from '../../event-log/telemetry-event.ts';
-import { createFoldOutput, type FoldConfig, step } from '../../processors/fold.ts';
+import { createFoldOutput, step } from '../../processors/fold.ts';
+import type { FoldConfig } from '../../processors/fold-config.ts';
 import { createFoldState } from '../../processors/fold-state.ts';
 
 const FOLD: FoldConfig = {
-  windowMs: 10_000,
+  windowsMs: [10_000, 60_000, 3_600_000],
   graceMs: 2_000,
   maxAheadMs: 60_000,
   maxAgeMs: 604_800_000,
   maxOpenAggregates: 500_000,
+  maxDevices: 100_000,
 };
 const DEVICES = 1_000;
 const VALUES_PER_MESSAGE = 4;
@@ -17,7 +19,7 @@ const START = 1_732_460_000_000;
 /** Folds encoded records of 1,000 devices at 1 Hz, decoding included; readings per second of one core. */
 export function benchFold(seconds: number): number {
   const records = recordsOf(seconds);
-  const state = createFoldState();
+  const state = createFoldState(FOLD.windowsMs.length);
   const output = createFoldOutput();
   const before = process.cpuUsage();
   for (const record of records) {

@@ -1,0 +1,42 @@
+/** What shapes the fold's output. A different configuration is a different fold. */
+export interface FoldConfig {
+  /** Window sizes, ms, finest first; each a multiple of the one before. At least one. */
+  readonly windowsMs: readonly number[];
+  /** How far the watermark stays behind log time, ms. */
+  readonly graceMs: number;
+  /** Event time further than this ahead of log time is quarantined, ms. */
+  readonly maxAheadMs: number;
+  /** Event time further than this behind log time is quarantined, ms. */
+  readonly maxAgeMs: number;
+  /**
+   * Open aggregates per partition and resolution. Beyond it late panes are closed early; when that is not enough, a
+   * message that would open more is quarantined and those present go on.
+   */
+  readonly maxOpenAggregates: number;
+  /** Devices remembered per partition; a message of a further one is quarantined. */
+  readonly maxDevices: number;
+}
+
+/**
+ * Pane numbers of one resolution that lateness alone can give, so that a pane closed early for the k-th time has the number
+ * n + k * stride, unlike any other.
+ */
+export function paneStrideOf({ maxAgeMs, graceMs, windowsMs }: FoldConfig, sizeMs: number): number {
+  const coarsest = windowsMs.at(-1) ?? sizeMs;
+  return Math.ceil((maxAgeMs + graceMs + 2 * coarsest) / sizeMs) + 2;
+}
+
+/** How often late panes of a window of log time can be closed early: a pane's number stays below its window's microseconds. */
+export function maxForcedCloses(config: FoldConfig, sizeMs: number): number {
+  return Math.floor((sizeMs * 1_000) / paneStrideOf(config, sizeMs)) - 1;
+}
+
+/** A device is forgotten once its latest message is this old: a repetition of it would be too old as well. */
+export function forgetAfterMs({ maxAgeMs, maxAheadMs }: FoldConfig): number {
+  return maxAgeMs + maxAheadMs;
+}
+
+/** Names the parts of the configuration on which the content of panes depends. */
+export function foldFingerprint({ windowsMs, graceMs, maxAheadMs, maxAgeMs }: FoldConfig): string {
+  return `windows=${windowsMs.join(',')} grace=${graceMs} maxAhead=${maxAheadMs} maxAge=${maxAgeMs}`;
+}
