@@ -83,7 +83,7 @@ function isDeviceMessage(message: unknown): message is DeviceMessage {
   const { ts, seq, metrics } = message;
   return (
     (ts === undefined || Number.isSafeInteger(ts)) &&
-    (seq === undefined || Number.isSafeInteger(seq)) &&
+    (seq === undefined || (typeof seq === 'number' && Number.isSafeInteger(seq) && seq >= 0)) &&
     isObject(metrics)
   );
 }
