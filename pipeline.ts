@@ -128,6 +128,7 @@ export function openEventLog(config: Config, logger: Logger, signal?: AbortSigna
   const { brokers, clientId, replicationFactor, ssl, sasl } = eventLog;
   return openKafkaEventLog({
     ...common,
+    checkpointTopic: topicNames(eventLog.topicPrefix).checkpoints,
     brokers,
     clientId,
     ssl,

@@ -52,6 +52,26 @@ export class GroupBusyError extends EventLogError {
   readonly retryable = true;
 }
 
+/** Retention removed records that a consumer group had not read; reading continues behind them. */
+export class RecordsExpiredError extends EventLogError {
+  readonly code = 'EVENT_LOG_RECORDS_EXPIRED';
+  readonly retryable = false;
+
+  constructor(topic: string, partition: number, from: bigint, to: bigint) {
+    super(`retention removed offsets ${from} to ${to - 1n} of ${topic}/${partition} before they were read`);
+  }
+}
+
+/** A consumer was to start behind the end of a partition, which has lost records or is another one; it starts at the end. */
+export class OffsetBeyondEndError extends EventLogError {
+  readonly code = 'EVENT_LOG_OFFSET_BEYOND_END';
+  readonly retryable = false;
+
+  constructor(topic: string, partition: number, offset: bigint, end: bigint) {
+    super(`${topic}/${partition} ends at offset ${end}, before ${offset} where reading was to start`);
+  }
+}
+
 /** The folder belongs to another live process, or holds something that this version cannot read. */
 export class EventLogFolderError extends EventLogError {
   readonly code = 'EVENT_LOG_FOLDER';

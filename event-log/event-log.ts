@@ -26,6 +26,21 @@ export interface EventLog {
   /** Joins a consumer group on a topic and delivers batches until the consumer is closed. */
   consume(options: ConsumeOptions): Promise<Consumer>;
 
+  /**
+   * Where each partition of a topic begins and ends now, by partition, and the first offset whose log time is not
+   * before `logTime` (ms since the epoch; the end when there is none).
+   */
+  offsets(topic: string, logTime: number): Promise<readonly PartitionOffsets[]>;
+
+  /**
+   * Keeps a checkpoint of a group's partition; resolves once it is durable. The two newest of each group and
+   * partition are kept at least. Calls for one group and partition must not overlap.
+   */
+  saveCheckpoint(group: string, partition: number, checkpoint: Uint8Array): Promise<void>;
+
+  /** The checkpoints kept for a group's partition, newest first. Damaged ones too: the caller tells. */
+  loadCheckpoints(group: string, partition: number): Promise<readonly Buffer[]>;
+
   /** Resolves when the log answers, rejects with an `EventLogError` within a few seconds when it does not. */
   ping(): Promise<void>;
 
@@ -63,11 +78,30 @@ export interface Commit {
   readonly metadata: string;
 }
 
+/** Offsets of one partition at one instant. */
+export interface PartitionOffsets {
+  /** The first offset that is still kept. */
+  readonly earliest: bigint;
+  /** The offset that the next record would get. */
+  readonly end: bigint;
+  /** The first offset whose log time is not before the time asked for. */
+  readonly atLogTime: bigint;
+}
+
 export interface ConsumeOptions {
   readonly topic: string;
   readonly group: string;
-  /** A partition is now owned. Called before its first batch; `committed` is undefined when the group has no position. */
-  onAssigned(partition: number, committed: Commit | undefined): void | Promise<void>;
+  /** The group is of this consumer alone and forgotten when it closes: for reading a range once. */
+  readonly isEphemeral?: boolean;
+  /**
+   * A partition is now owned. Called before its first batch; `committed` is undefined when the group has no position.
+   * Reading starts at the returned offset, else at the committed one, else at the earliest. Called again, after a
+   * pause, when it rejects.
+   */
+  onAssigned(
+    partition: number,
+    committed: Commit | undefined,
+  ): bigint | undefined | Promise<bigint | undefined>;
   /** A partition is no longer owned: forget what is held for it. Not called for partitions still owned at close. */
   onRevoked(partition: number): void;
   /**

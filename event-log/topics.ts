@@ -13,8 +13,14 @@ export interface TopicSpec {
 export interface TopicNames {
   readonly telemetry: string;
   readonly quarantine: string;
+  /** Where a log on Kafka keeps checkpoints; other logs keep them elsewhere. */
+  readonly checkpoints: string;
 }
 
 export function topicNames(prefix: string): TopicNames {
-  return { telemetry: `${prefix}.telemetry`, quarantine: `${prefix}.quarantine` };
+  return {
+    telemetry: `${prefix}.telemetry`,
+    quarantine: `${prefix}.quarantine`,
+    checkpoints: `${prefix}.checkpoints`,
+  };
 }

@@ -1,10 +1,10 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { OffsetBeyondEndError, RecordsExpiredError } from '../errors.ts';
 import type { Commit, ConsumeOptions, Consumer, LogRecord, RecordBatch } from '../event-log.ts';
 import { decodeCommit, encodeCommit } from './commit-record.ts';
 import { commitKey } from './keys.ts';
 import { PartitionCursor } from './partition-cursor.ts';
 import type { PartitionLog } from './partition-log.ts';
-import { RecordsExpiredError } from './records-expired-error.ts';
 import type { Store } from './store.ts';
 
 const FIRST_RETRY_MS = 100;
@@ -68,10 +68,17 @@ class PartitionRun {
     const stored = this.#options.isEphemeral ? undefined : this.#store.get(this.#commitKey);
     const committed = stored === undefined ? undefined : decodeCommit(stored);
     const chosen = await this.#options.onAssigned(partition, committed);
-    const start = chosen ?? committed?.offset ?? this.#log.firstOffset();
+    const start = this.#withinEnd(chosen) ?? committed?.offset ?? this.#log.firstOffset();
     return new PartitionCursor(this.#log, start, (from, to) =>
       this.#options.onError(new RecordsExpiredError(topic, partition, from, to)),
     );
+  }
+
+  #withinEnd(chosen: bigint | undefined): bigint | undefined {
+    const { topic, partition, endOffset } = this.#log;
+    if (chosen === undefined || chosen <= endOffset) return chosen;
+    this.#options.onError(new OffsetBeyondEndError(topic, partition, chosen, endOffset));
+    return endOffset;
   }
 
   async #deliver(records: readonly LogRecord[]): Promise<void> {

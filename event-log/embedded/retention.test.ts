@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { RecordsExpiredError } from '../errors.ts';
 import type { Commit, EventLog } from '../event-log.ts';
 import { encodeCommit } from './commit-record.ts';
 import { openEmbeddedEventLog } from './embedded-event-log.ts';
 import { commitKey, floorKey } from './keys.ts';
 import { PartitionLog } from './partition-log.ts';
-import { RecordsExpiredError } from './records-expired-error.ts';
 import { Store } from './store.ts';
 
 const TOPIC = { name: 'topic', partitions: 1, retentionMs: 10_000, maxRecordBytes: 1_000 };

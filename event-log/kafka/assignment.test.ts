@@ -104,7 +104,11 @@ function ownPartition(setting: Setting = {}) {
   const { events = [], earlier = Promise.resolve() } = setting;
   const committed = setting.committed ?? (async () => ({ offset: 7n, metadata: '' }));
   const owned = new OwnedPartition(0, earlier, committed, {
-    onAssigned: (_, commit) => void events.push(`assigned ${commit?.offset}`),
+    onAssigned: (_, commit) => {
+      events.push(`assigned ${commit?.offset}`);
+      return undefined;
+    },
+    startAt: async () => undefined,
     onRevoked: () => void events.push('revoked'),
     onError: (error) => void events.push(`error ${error instanceof Error ? error.message : error}`),
   });

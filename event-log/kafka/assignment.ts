@@ -1,9 +1,18 @@
-import type { Commit } from '../event-log.ts';
+import type { Commit, ConsumeOptions } from '../event-log.ts';
 import { pause } from './deadline.ts';
 
 /** What the owner of partitions is told, and how it learns where its group stands. */
 export interface OwnershipCallbacks {
-  readonly onAssigned: (partition: number, committed: Commit | undefined) => void | Promise<void>;
+  readonly onAssigned: ConsumeOptions['onAssigned'];
+  /**
+   * Makes reading start at the offset that the owner has chosen, or at the committed one; tells which is then the first
+   * to be fetched. `undefined`: reading starts there anyway.
+   */
+  readonly startAt: (
+    partition: number,
+    chosen: bigint | undefined,
+    committed: Commit | undefined,
+  ) => Promise<bigint | undefined>;
   readonly onRevoked: (partition: number) => void;
   readonly onError: (error: unknown) => void;
 }
@@ -22,6 +31,8 @@ export class OwnedPartition {
   #announced = false;
   #closing = false;
   #busy: Promise<void>;
+  #restart: () => Promise<void> = async () => {};
+  #start: bigint | undefined;
   #logTime = Number.NEGATIVE_INFINITY;
 
   /** `previous` resolves when an earlier ownership is over; `committed` reads the group's position. */
@@ -39,6 +50,21 @@ export class OwnedPartition {
   /** Aborts when the partition is lost or the consumer closes. */
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  /** Where the first batch must have been fetched from; undefined once that was delivered, and when it does not matter. */
+  get start(): bigint | undefined {
+    return this.#start;
+  }
+
+  /** The first batch is the right one. */
+  begin(): void {
+    this.#start = undefined;
+  }
+
+  /** Asks again for what is at the start, after something else was fetched. */
+  restart(): Promise<void> {
+    return this.#restart();
   }
 
   /** Log time so far: brokers' clocks may step back, log time may not. */
@@ -75,14 +101,28 @@ export class OwnedPartition {
   }
 
   async #announce(committed: (partition: number) => Promise<Commit | undefined>): Promise<void> {
+    const { partition } = this;
+    const { onAssigned, startAt } = this.#callbacks;
+    let position: Commit | undefined;
+    let chosen: bigint | undefined;
+    await this.#untilDone(async () => {
+      position = await committed(partition);
+      if (this.signal.aborted) return;
+      this.#announced = true;
+      chosen = await onAssigned(partition, position);
+    });
+    this.#restart = () =>
+      this.#untilDone(async () => {
+        this.#start = await startAt(partition, chosen, position);
+      });
+    await this.#restart();
+  }
+
+  async #untilDone(action: () => Promise<void>): Promise<void> {
     let retryMs = FIRST_RETRY_MS;
     while (!this.signal.aborted) {
       try {
-        const position = await committed(this.partition);
-        if (this.signal.aborted) return;
-        this.#announced = true;
-        await this.#callbacks.onAssigned(this.partition, position);
-        return;
+        return await action();
       } catch (error) {
         this.#callbacks.onError(error);
         await pause(retryMs, this.signal);

@@ -1,10 +1,11 @@
 import type { EachBatchPayload, Consumer as KafkajsConsumer } from 'kafkajs';
 import { EventLogUnavailableError } from '../errors.ts';
 import type { ConsumeOptions } from '../event-log.ts';
-import type { Assignment } from './assignment.ts';
+import type { Assignment, OwnedPartition } from './assignment.ts';
 import { deliverBatch, isMembershipError } from './batch-delivery.ts';
 import { CONNECTION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, settledWithin, withDeadline } from './deadline.ts';
 import { createKafkaClient, type KafkaClient, type KafkaConnectionOptions } from './kafka-client.ts';
+import { fetchedFrom } from './kafkajs-patches.ts';
 
 /** How a consumer talks to its group and fetches. */
 export interface ConsumerTiming {
@@ -60,6 +61,7 @@ export class ConsumerSession {
   #end: (reason: unknown) => void = () => {};
   #running: Promise<unknown> = Promise.resolve();
   #assignment: Assignment | undefined;
+  readonly #sought = new Set<number>();
   #hasJoined = false;
   #closing = false;
   #activeHandlers = 0;
@@ -81,6 +83,17 @@ export class ConsumerSession {
   /** Whether it became a member of the group at any time. */
   get hasJoined(): boolean {
     return this.#hasJoined;
+  }
+
+  /** Whether a seek in this partition may wait to be carried out, also of an earlier assignment: kafkajs keeps them. */
+  hasSought(partition: number): boolean {
+    return this.#sought.has(partition);
+  }
+
+  /** The next fetch of the partition starts at an offset; what is under way is stale from now on. */
+  seek(partition: number, offset: bigint): void {
+    this.#sought.add(partition);
+    this.#consumer.seek({ topic: this.#options.topic, partition, offset: offset.toString() });
   }
 
   /** Consumes until something fails or `close` is called; resolves with the reason, everything freed. */
@@ -176,16 +189,17 @@ export class ConsumerSession {
     this.#heartbeat = () => payload.heartbeat();
     const { onBatch, onError } = this.#options;
     try {
-      await owned.run(() =>
-        deliverBatch({
+      await owned.run(async () => {
+        if (!(await isNext(owned, payload))) return;
+        await deliverBatch({
           payload,
           owned,
           onBatch,
           onError,
           isLost: () => assignment.lost !== undefined,
           onLost: (error) => this.#loseAssignment(error),
-        }),
-      );
+        });
+      });
     } catch (error) {
       // A TypeError and its like, thrown into kafkajs, would stop the consumer.
       onError(error);
@@ -248,4 +262,16 @@ export class ConsumerSession {
     }
     this.#client.destroy();
   }
+}
+
+/** Whether a batch continues what was delivered. Before the first one kafkajs may have fetched from elsewhere. */
+async function isNext(owned: OwnedPartition, { batch, isStale }: EachBatchPayload): Promise<boolean> {
+  if (isStale()) return false;
+  if (owned.start === undefined) return true;
+  if (fetchedFrom(batch) !== owned.start) {
+    await owned.restart();
+    return false;
+  }
+  owned.begin();
+  return true;
 }

@@ -1,9 +1,12 @@
+import { OffsetBeyondEndError, RecordsExpiredError, UnknownPartitionError } from '../errors.ts';
 import type { Commit, ConsumeOptions, Consumer } from '../event-log.ts';
 import { Assignment, OwnedPartition } from './assignment.ts';
 import { ConsumerSession, type ConsumerTiming } from './consumer-session.ts';
 import type { ControlConnection } from './control-connection.ts';
 import { pause, REQUEST_TIMEOUT_MS } from './deadline.ts';
+import { deleteGroup } from './group-deletion.ts';
 import type { KafkaConnectionOptions } from './kafka-client.ts';
+import { type PartitionBounds, readBounds } from './topic-offsets.ts';
 
 export interface KafkaConsumerOptions {
   readonly connection: KafkaConnectionOptions;
@@ -25,6 +28,7 @@ export class KafkaConsumer implements Consumer {
   readonly #handovers = new Map<number, Promise<void>>();
   readonly #done: Promise<void>;
   #session: ConsumerSession | undefined;
+  #bounds: Promise<PartitionBounds[]> | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: KafkaConsumerOptions) {
@@ -41,6 +45,9 @@ export class KafkaConsumer implements Consumer {
     this.#lifetime.abort();
     await this.#session?.close();
     await this.#done;
+    const { control, consume } = this.#options;
+    if (consume.isEphemeral === true)
+      await deleteGroup(control, consume.group, (error) => this.#report(error));
   }
 
   async #run(): Promise<void> {
@@ -59,20 +66,21 @@ export class KafkaConsumer implements Consumer {
 
   #openSession(): ConsumerSession {
     const { connection, consume, partitions, timing } = this.#options;
-    return new ConsumerSession({
+    const session: ConsumerSession = new ConsumerSession({
       connection,
       topic: consume.topic,
       group: consume.group,
       concurrency: partitions,
       timing,
-      assign: (assigned) => this.#assign(assigned),
+      assign: (assigned) => this.#assign(assigned, session),
       lose: (assignment, reason) => this.#lose(assignment, reason),
       onBatch: (batch) => consume.onBatch(batch),
       onError: (error) => this.#report(error),
     });
+    return session;
   }
 
-  #assign(partitions: readonly number[]): Assignment {
+  #assign(partitions: readonly number[], session: ConsumerSession): Assignment {
     const { consume } = this.#options;
     // Read once per generation and after joining it: before, the earlier owner may still commit.
     let committed: Promise<Map<number, Commit>> | undefined;
@@ -87,7 +95,14 @@ export class KafkaConsumer implements Consumer {
         },
       );
     };
+    const startAt = async (partition: number, chosen: bigint | undefined, position: Commit | undefined) => {
+      if (chosen === undefined && !session.hasSought(partition)) return undefined;
+      const start = await this.#possibleStart(partition, chosen ?? position?.offset);
+      session.seek(partition, start);
+      return start;
+    };
     const callbacks = {
+      startAt,
       onAssigned: (partition: number, position: Commit | undefined) =>
         consume.onAssigned(partition, position),
       onRevoked: (partition: number) => consume.onRevoked(partition),
@@ -98,6 +113,30 @@ export class KafkaConsumer implements Consumer {
       return new OwnedPartition(partition, earlier, read, callbacks);
     });
     return new Assignment(owned);
+  }
+
+  /** The offset itself where the partition has it, else the nearest one, reported. */
+  async #possibleStart(partition: number, offset: bigint | undefined): Promise<bigint> {
+    const { topic } = this.#options.consume;
+    const { earliest, end } = await this.#boundsOf(partition);
+    if (offset === undefined) return earliest;
+    if (offset < earliest) {
+      this.#report(new RecordsExpiredError(topic, partition, offset, earliest));
+      return earliest;
+    }
+    if (offset > end) this.#report(new OffsetBeyondEndError(topic, partition, offset, end));
+    return offset > end ? end : offset;
+  }
+
+  /** Partitions that ask at the same time share the answer. */
+  async #boundsOf(partition: number): Promise<PartitionBounds> {
+    const { control, consume, partitions } = this.#options;
+    this.#bounds ??= readBounds(control, consume.topic, partitions).finally(() => {
+      this.#bounds = undefined;
+    });
+    const bounds = (await this.#bounds)[partition];
+    if (bounds !== undefined) return bounds;
+    throw new UnknownPartitionError(`topic ${consume.topic} has no partition ${partition}`);
   }
 
   #lose(assignment: Assignment, reason: unknown): void {

@@ -39,8 +39,9 @@ class PrivateKafka {
   }
 
   /** The broker keeps its connections but answers nothing until `resume`. */
-  suspend(): void {
+  async suspend(): Promise<void> {
     process.kill(this.pid, 'SIGSTOP');
+    await vi.waitFor(async () => expect(await this.#threadStates()).toEqual(new Set(['T'])), PATIENCE);
   }
 
   resume(): void {
@@ -50,6 +51,12 @@ class PrivateKafka {
   async remove(): Promise<void> {
     await this.kill();
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  }
+
+  /** A thread that is running at the time of the signal stops a moment later. */
+  async #threadStates(): Promise<Set<string>> {
+    const { stdout } = await run('ps', ['-L', '-o', 'state=', '-p', `${this.pid}`]);
+    return new Set(stdout.trim().split(/\s+/));
   }
 
   #services(verb: string, ...args: string[]) {
@@ -84,6 +91,7 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
     return log;
   };
 
+  const checkpointTopic = `checkpoints-${randomUUID()}`;
   describeEventLogContract('Kafka', {
     openStorage: async () => ({
       openLog: (options) =>
@@ -91,10 +99,11 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
           ...options,
           brokers: [kafka.brokers],
           clientId: 'contract',
+          checkpointTopic,
           consumerTiming: { sessionTimeoutMs: 2_000, maxFetchWaitMs: 50 },
           logger,
         }),
-      makeUnavailable: async () => kafka.suspend(),
+      makeUnavailable: () => kafka.suspend(),
       makeAvailable: async () => kafka.resume(),
       cleanUp: async () => {},
     }),
@@ -160,7 +169,10 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
     const seen = new Set<number>();
     await consume(log, topic.name, {
       group,
-      onAssigned: (_, commit) => void committed.push(commit?.metadata),
+      onAssigned: (_, commit) => {
+        committed.push(commit?.metadata);
+        return undefined;
+      },
       onBatch: async ({ partition }) => {
         seen.add(partition);
         return { offset: 1n, metadata: 'taken over' };
@@ -172,7 +184,13 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
     expect(committed).not.toContain('late');
     const third = await open({ topics: [topic] });
     const after: (string | undefined)[] = [];
-    await consume(third, topic.name, { group, onAssigned: (_, commit) => void after.push(commit?.metadata) });
+    await consume(third, topic.name, {
+      group,
+      onAssigned: (_, commit) => {
+        after.push(commit?.metadata);
+        return undefined;
+      },
+    });
     await vi.waitFor(() => expect(after.length).toBeGreaterThan(0), PATIENCE);
     expect(new Set(after)).toEqual(new Set(['taken over']));
   });
@@ -190,7 +208,7 @@ async function consume(log: EventLog, topic: string, options: Partial<ConsumeOpt
   const consumer = await log.consume({
     topic,
     group: `group-${randomUUID()}`,
-    onAssigned: () => {},
+    onAssigned: () => undefined,
     onRevoked: () => {},
     onBatch: async () => undefined,
     onError: () => {},

@@ -10,14 +10,16 @@ import {
   UnknownPartitionError,
   UnknownTopicError,
 } from '../errors.ts';
-import type { ConsumeOptions, Consumer, EventLog } from '../event-log.ts';
+import type { ConsumeOptions, Consumer, EventLog, PartitionOffsets } from '../event-log.ts';
 import type { TopicSpec } from '../topics.ts';
+import { CheckpointStore, checkpointTopic } from './checkpoint-store.ts';
 import { type ConsumerTiming, DEFAULT_TIMING } from './consumer-session.ts';
 import { ControlConnection } from './control-connection.ts';
 import { pause } from './deadline.ts';
 import type { KafkaConnectionOptions } from './kafka-client.ts';
 import { KafkaConsumer } from './kafka-consumer.ts';
-import { ensureTopics, type TopicLimits } from './topic-setup.ts';
+import { readOffsets } from './topic-offsets.ts';
+import { ensureTopics, type TopicLimits, type TopicPlan } from './topic-setup.ts';
 import { WriterLane } from './writer-lane.ts';
 
 export interface KafkaEventLogOptions {
@@ -26,6 +28,11 @@ export interface KafkaEventLogOptions {
   readonly clientId: string;
   /** The topics that may be appended to and consumed; those that are missing are created. */
   readonly topics: readonly TopicSpec[];
+  /**
+   * Where checkpoints are kept: a compacted topic with as many partitions as the largest of `topics`. Without it
+   * `saveCheckpoint` and `loadCheckpoints` reject with `UnknownTopicError`.
+   */
+  readonly checkpointTopic?: string;
   /** Of the topics that are created; 3 unless given, or as many as there are brokers at that moment. */
   readonly replicationFactor?: number;
   readonly ssl?: ConnectionOptions | boolean;
@@ -75,7 +82,12 @@ async function prepareTopics(
   control: ControlConnection,
   options: KafkaEventLogOptions,
 ): Promise<Map<string, TopicLimits>> {
-  const { topics, replicationFactor, logger, brokers, signal } = options;
+  const { replicationFactor, logger, brokers, signal } = options;
+  const checkpoints = checkpointPlan(options);
+  const topics = [
+    ...options.topics.map((topic): TopicPlan => ({ ...topic, cleanup: 'delete' })),
+    ...(checkpoints === undefined ? [] : [checkpoints]),
+  ];
   const timeoutMs = options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS;
   const deadline = performance.now() + timeoutMs;
   let retryMs = FIRST_RETRY_MS;
@@ -102,6 +114,11 @@ async function prepareTopics(
   }
 }
 
+function checkpointPlan({ checkpointTopic: name, topics }: KafkaEventLogOptions): TopicPlan | undefined {
+  if (name === undefined) return undefined;
+  return checkpointTopic(name, Math.max(1, ...topics.map(({ partitions }) => partitions)));
+}
+
 class KafkaEventLog implements EventLog {
   readonly #connection: KafkaConnectionOptions;
   readonly #control: ControlConnection;
@@ -109,9 +126,12 @@ class KafkaEventLog implements EventLog {
   readonly #lanes: readonly WriterLane[];
   readonly #maxPendingBytes: number;
   readonly #timing: ConsumerTiming;
+  readonly #checkpoints: CheckpointStore | undefined;
   readonly #consumers = new Set<KafkaConsumer>();
   #ping: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
+  /** Set when the last handler has ended: handlers append and save until then. */
+  #isDrained = false;
 
   constructor(
     connection: KafkaConnectionOptions,
@@ -125,6 +145,8 @@ class KafkaEventLog implements EventLog {
     this.#maxPendingBytes = options.maxPendingBytes ?? DEFAULT_MAX_PENDING_BYTES;
     this.#timing = { ...DEFAULT_TIMING, ...options.consumerTiming };
     const maxBatchBytes = new Map([...limits].map(([topic, limit]) => [topic, limit.maxBatchBytes]));
+    const appendTimeoutMs = options.appendTimeoutMs ?? DEFAULT_APPEND_TIMEOUT_MS;
+    this.#checkpoints = openCheckpoints(connection, limits, appendTimeoutMs, options);
     this.#lanes = Array.from(
       { length: options.lanes ?? DEFAULT_LANES },
       () =>
@@ -132,7 +154,7 @@ class KafkaEventLog implements EventLog {
           connection,
           maxBatchBytes,
           maxPendingBytes: this.#maxPendingBytes,
-          appendTimeoutMs: options.appendTimeoutMs ?? DEFAULT_APPEND_TIMEOUT_MS,
+          appendTimeoutMs,
           logger: options.logger,
         }),
     );
@@ -143,7 +165,7 @@ class KafkaEventLog implements EventLog {
   }
 
   async append(topic: string, partition: number, key: string, value: Buffer): Promise<bigint> {
-    if (this.#closed !== undefined) throw new EventLogClosedError('the event log is closed');
+    this.#refuseWhenDrained();
     const spec = this.#spec(topic);
     const lane = this.#lanes[partition % this.#lanes.length];
     if (lane === undefined || !Number.isInteger(partition) || partition < 0 || partition >= spec.partitions) {
@@ -164,7 +186,7 @@ class KafkaEventLog implements EventLog {
     const consumer = new KafkaConsumer({
       connection: this.#connection,
       control: this.#control,
-      consume: options,
+      consume: { ...options, onAssigned: this.#forgetting(options) },
       partitions: this.#spec(options.topic).partitions,
       timing: this.#timing,
     });
@@ -175,6 +197,21 @@ class KafkaEventLog implements EventLog {
         this.#consumers.delete(consumer);
       },
     };
+  }
+
+  async offsets(topic: string, logTime: number): Promise<readonly PartitionOffsets[]> {
+    this.#refuseWhenDrained();
+    return readOffsets(this.#control, topic, this.#spec(topic).partitions, logTime);
+  }
+
+  async saveCheckpoint(group: string, partition: number, checkpoint: Uint8Array): Promise<void> {
+    this.#refuseWhenDrained();
+    await this.#requireCheckpoints().save(group, partition, checkpoint);
+  }
+
+  async loadCheckpoints(group: string, partition: number): Promise<readonly Buffer[]> {
+    this.#refuseWhenDrained();
+    return this.#requireCheckpoints().load(group, partition);
   }
 
   /** One metadata request on the control connection; calls made while one is under way share it. */
@@ -193,7 +230,8 @@ class KafkaEventLog implements EventLog {
 
   async #close(): Promise<void> {
     await Promise.all([...this.#consumers].map((consumer) => consumer.close()));
-    await Promise.all(this.#lanes.map((lane) => lane.close()));
+    this.#isDrained = true;
+    await Promise.all([...this.#lanes.map((lane) => lane.close()), this.#checkpoints?.close()]);
     await this.#control.close();
   }
 
@@ -201,6 +239,23 @@ class KafkaEventLog implements EventLog {
     await this.#control.run('a metadata request', PING_DEADLINE_MS, (admin) =>
       admin.fetchTopicMetadata({ topics: [...this.#topics.keys()].slice(0, 1) }),
     );
+  }
+
+  #refuseWhenDrained(): void {
+    if (this.#isDrained) throw new EventLogClosedError('the event log is closed');
+  }
+
+  /** Another process may have saved since this one owned the partition last. */
+  #forgetting(options: ConsumeOptions): ConsumeOptions['onAssigned'] {
+    return (partition, committed) => {
+      this.#checkpoints?.forget(options.group, partition);
+      return options.onAssigned(partition, committed);
+    };
+  }
+
+  #requireCheckpoints(): CheckpointStore {
+    if (this.#checkpoints !== undefined) return this.#checkpoints;
+    throw new UnknownTopicError('the event log was opened without a topic for checkpoints');
   }
 
   #spec(topic: string): TopicSpec {
@@ -218,4 +273,17 @@ class KafkaEventLog implements EventLog {
       `${pending - bytes} bytes are waiting to be appended; the bound is ${this.#maxPendingBytes}`,
     );
   }
+}
+
+function openCheckpoints(
+  connection: KafkaConnectionOptions,
+  limitsOfTopics: ReadonlyMap<string, TopicLimits>,
+  appendTimeoutMs: number,
+  options: KafkaEventLogOptions,
+): CheckpointStore | undefined {
+  const topic = checkpointPlan(options);
+  const limits = topic === undefined ? undefined : limitsOfTopics.get(topic.name);
+  if (topic === undefined || limits === undefined) return undefined;
+  const { logger } = options;
+  return new CheckpointStore({ connection, topic, limits, saveTimeoutMs: 2 * appendTimeoutMs, logger });
 }

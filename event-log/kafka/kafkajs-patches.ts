@@ -51,6 +51,13 @@ export function isStaleBatch(batch: object): boolean {
   return staleness.get(batch)?.() ?? false;
 }
 
+/** The offset that this batch was asked for, which kafkajs keeps to itself. Throws `KafkajsPatchError`. */
+export function fetchedFrom(batch: object): bigint {
+  const offset: unknown = Reflect.get(batch, 'fetchedOffset');
+  if (typeof offset !== 'string') throw new KafkajsPatchError('kafkajs: a batch lacks its "fetchedOffset"');
+  return BigInt(offset);
+}
+
 /** An idle connection re-arms a 1 ms timer for ever, 7 % of a core: arm it only when a request is waiting. */
 function stopIdleTimer(): void {
   const prototype = property(require('kafkajs/src/network/requestQueue'), 'prototype');

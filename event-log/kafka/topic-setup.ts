@@ -9,6 +9,11 @@ export interface TopicLimits {
   readonly maxBatchBytes: number;
 }
 
+/** A topic and what its records are removed by: their age, or a newer one with the same key. */
+export interface TopicPlan extends TopicSpec {
+  readonly cleanup: 'delete' | 'compact';
+}
+
 /** A record's framing inside a batch, plus the batch's own header: more than either can need. */
 export const RECORD_OVERHEAD_BYTES = 32;
 export const BATCH_OVERHEAD_BYTES = 128;
@@ -17,9 +22,11 @@ const SMALLEST_BATCH_BYTES = 1024 * 1024;
 const TIMESTAMP_TYPE = 'message.timestamp.type';
 const RETENTION = 'retention.ms';
 const MAX_BYTES = 'max.message.bytes';
+const CLEANUP = 'cleanup.policy';
 
 /** Without a configured replication factor: three copies, or as many as there are brokers. */
 const USUAL_REPLICATION_FACTOR = 3;
+const SEGMENT_MS = 3_600_000;
 
 /**
  * Creates the topics that are missing and checks the others. Rejects with `TopicMismatchError` when a topic
@@ -27,7 +34,7 @@ const USUAL_REPLICATION_FACTOR = 3;
  */
 export async function ensureTopics(
   admin: Admin,
-  topics: readonly TopicSpec[],
+  topics: readonly TopicPlan[],
   replicationFactor: number | undefined,
   logger: Logger,
 ): Promise<Map<string, TopicLimits>> {
@@ -49,13 +56,13 @@ async function usualReplicationFactor(admin: Admin): Promise<number> {
   return Math.min(USUAL_REPLICATION_FACTOR, brokers.length);
 }
 
-function creation(topic: TopicSpec, replicationFactor: number) {
+function creation(topic: TopicPlan, replicationFactor: number) {
   const config: Record<string, string> = {
     // Kafka deletes by record timestamp: a producer's own clock must not decide what is kept.
     [TIMESTAMP_TYPE]: 'LogAppendTime',
-    [RETENTION]: String(topic.retentionMs),
     [MAX_BYTES]: String(neededBatchBytes(topic)),
-    'cleanup.policy': 'delete',
+    [CLEANUP]: topic.cleanup,
+    ...(topic.cleanup === 'delete' ? { [RETENTION]: String(topic.retentionMs) } : compaction(topic)),
     // With acks=all this many replicas hold a record before it counts as durable.
     'min.insync.replicas': String(Math.max(1, replicationFactor - 1)),
   };
@@ -67,14 +74,23 @@ function creation(topic: TopicSpec, replicationFactor: number) {
   };
 }
 
+/** The newest segment is never compacted and must hold the largest record: kept no larger, it is closed soon. */
+function compaction(topic: TopicPlan): Record<string, string> {
+  return {
+    'segment.bytes': String(neededBatchBytes(topic)),
+    'segment.ms': String(SEGMENT_MS),
+    'min.cleanable.dirty.ratio': '0.1',
+  };
+}
+
 /** Kafka's limit is on a whole batch, so it leaves room for many small records besides one of the largest. */
-function neededBatchBytes(topic: TopicSpec): number {
+function neededBatchBytes(topic: TopicPlan): number {
   return Math.max(SMALLEST_BATCH_BYTES, topic.maxRecordBytes + BATCH_OVERHEAD_BYTES);
 }
 
 async function checkTopics(
   admin: Admin,
-  topics: readonly TopicSpec[],
+  topics: readonly TopicPlan[],
   logger: Logger,
 ): Promise<Map<string, TopicLimits>> {
   const names = topics.map((topic) => topic.name);
@@ -84,7 +100,7 @@ async function checkTopics(
     resources: names.map((name) => ({
       type: kafkajs.ConfigResourceTypes.TOPIC,
       name,
-      configNames: [TIMESTAMP_TYPE, RETENTION, MAX_BYTES],
+      configNames: [TIMESTAMP_TYPE, RETENTION, MAX_BYTES, CLEANUP],
     })),
   });
   const limits = new Map<string, TopicLimits>();
@@ -101,7 +117,7 @@ function configOf(configs: DescribeConfigResponse, topic: string): Map<string, s
   return new Map(entries.map(({ configName, configValue }) => [configName, configValue]));
 }
 
-function checkPartitions(topic: TopicSpec, seen: number): void {
+function checkPartitions(topic: TopicPlan, seen: number): void {
   if (seen === topic.partitions) return;
   const fix =
     seen < topic.partitions
@@ -113,7 +129,7 @@ function checkPartitions(topic: TopicSpec, seen: number): void {
   );
 }
 
-function checkConfig(topic: TopicSpec, config: ReadonlyMap<string, string>, logger: Logger): TopicLimits {
+function checkConfig(topic: TopicPlan, config: ReadonlyMap<string, string>, logger: Logger): TopicLimits {
   const timestampType = config.get(TIMESTAMP_TYPE);
   if (timestampType !== 'LogAppendTime') {
     throw mismatch(topic, TIMESTAMP_TYPE, timestampType, 'LogAppendTime', 'LogAppendTime');
@@ -123,8 +139,12 @@ function checkConfig(topic: TopicSpec, config: ReadonlyMap<string, string>, logg
   if (!(maxBatchBytes >= needed)) {
     throw mismatch(topic, MAX_BYTES, config.get(MAX_BYTES), `at least ${needed}`, String(needed));
   }
+  const cleanup = config.get(CLEANUP);
+  if (topic.cleanup === 'compact' && cleanup !== 'compact') {
+    throw mismatch(topic, CLEANUP, cleanup, 'compact', 'compact');
+  }
   const retention = config.get(RETENTION);
-  if (retention !== String(topic.retentionMs)) {
+  if (topic.cleanup === 'delete' && retention !== String(topic.retentionMs)) {
     logger.warn(
       { topic: topic.name, seen: retention, configured: topic.retentionMs },
       'the topic exists with another retention.ms, which stays in force',
@@ -134,7 +154,7 @@ function checkConfig(topic: TopicSpec, config: ReadonlyMap<string, string>, logg
 }
 
 function mismatch(
-  topic: TopicSpec,
+  topic: TopicPlan,
   setting: string,
   seen: string | undefined,
   expected: string,
