@@ -1,0 +1,75 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Fault } from './fault.ts';
+import { createInjection, type Targets } from './injection.ts';
+
+/** What became of a fault. Times are ms from the start of the load; null where that moment did not come. */
+export interface FaultOutcome {
+  readonly fault: Fault;
+  readonly beganMs: number;
+  /** When it was undone: the process started again or resumed, the link healed. */
+  readonly healedMs: number;
+  /** When what was hit was ready again. */
+  readonly readyMs: number | null;
+  /** When the processors had caught up with the gateways. */
+  readonly caughtUpMs: number | null;
+  readonly error: string | null;
+}
+
+export interface ExecutionOptions {
+  readonly targets: Targets;
+  /** Resolves, on the clock of `performance.now()`, when the processors have caught up. */
+  readonly nextCaughtUp: () => Promise<number>;
+  readonly say: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** How long after the last fault the processors are watched, ms. */
+const CATCH_UP_DEADLINE_MS = 120_000;
+
+/** Executes a plan from now on. Resolves when each fault is undone and its recovery known. Rejects when aborted. */
+export function executePlan(faults: readonly Fault[], options: ExecutionOptions): Promise<FaultOutcome[]> {
+  const startedAt = performance.now();
+  const elapsed = (at = performance.now()) => Math.round(at - startedAt);
+  // A target whose recovery takes longer than planned is left in peace until it is ready.
+  const ready = new Map<string, Promise<void>>();
+  const run = async (fault: Fault): Promise<FaultOutcome> => {
+    await delay(Math.max(0, fault.atMs - elapsed()), undefined, { signal: options.signal });
+    const before = ready.get(fault.target) ?? Promise.resolve();
+    const execution = before.then(() => executeFault(fault, elapsed, options));
+    ready.set(
+      fault.target,
+      execution.then(
+        () => {},
+        () => {},
+      ),
+    );
+    const { caughtUp, ...outcome } = await execution;
+    return { ...outcome, caughtUpMs: await caughtUp };
+  };
+  return Promise.all(faults.map(run));
+}
+
+async function executeFault(
+  fault: Fault,
+  elapsed: (at?: number) => number,
+  { targets, nextCaughtUp, say, signal }: ExecutionOptions,
+) {
+  const injection = createInjection(fault, targets);
+  const seconds = () => `${(elapsed() / 1_000).toFixed(1).padStart(6)} s`;
+  const beganMs = elapsed();
+  say(`${seconds()}  ${fault.kind} ${fault.target} for ${(fault.durationMs / 1_000).toFixed(1)} s`);
+  await injection.begin(signal);
+  await delay(Math.max(0, beganMs + fault.durationMs - elapsed()), undefined, { signal });
+  const healedMs = elapsed();
+  const problem = await injection.end(signal).then(
+    () => null,
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  const readyMs = problem === null ? elapsed() : null;
+  say(`${seconds()}  ${fault.target} ${problem ?? 'back'}`);
+  const caughtUp = Promise.race([
+    nextCaughtUp().then(elapsed),
+    delay(CATCH_UP_DEADLINE_MS, null, { signal, ref: false }),
+  ]);
+  return { fault, beganMs, healedMs, readyMs, error: problem, caughtUp };
+}

@@ -1,0 +1,105 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { CLI } from './constellation.ts';
+
+export interface LoadOptions {
+  readonly mqttUrl: string;
+  readonly apiUrl: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly folder: string;
+  readonly devices: number;
+  /** Messages per second of the whole fleet. */
+  readonly rate: number;
+  readonly lengthMs: number;
+  readonly seed: number;
+  readonly allowDuplicates: boolean;
+}
+
+const messageCounts = z.object({
+  due: z.number(),
+  unsent: z.number(),
+  acknowledged: z.number(),
+  unknown: z.number(),
+  repeated: z.number(),
+  missing: z.number(),
+  countedTwice: z.number(),
+});
+const verdictSchema = z.object({
+  ok: z.boolean(),
+  reasons: z.array(z.string()),
+  run: z.object({ runId: z.string(), startedAt: z.string(), durationMs: z.number() }),
+  messages: messageCounts,
+  rate: z.object({ intended: z.number(), achieved: z.number() }),
+  latencyMs: z.object({ p50: z.number(), p99: z.number(), max: z.number() }).nullable(),
+  connectionsLost: z.number(),
+  aggregates: z.object({ waitedMs: z.number(), compared: z.number(), differing: z.number() }),
+});
+
+/** What the harness reads of the simulator's verdict. */
+export type LoadVerdict = z.infer<typeof verdictSchema>;
+
+/** How long acknowledgements, and then aggregates, are waited for once the last fault is over. */
+const DRAIN_TIMEOUT = '120s';
+const SETTLE_TIMEOUT = '180s';
+
+/** A fleet of simulated devices, a process of its own. */
+export class Load {
+  /** Resolves when the first messages are acknowledged; rejects when the process ends before. */
+  readonly running: Promise<void>;
+  /** Resolves when the simulator has compared the aggregates; rejects when it could not. */
+  readonly verdict: Promise<LoadVerdict>;
+  readonly #child: ChildProcess;
+
+  constructor(options: LoadOptions) {
+    const verdictFile = join(options.folder, 'verdict.json');
+    this.#child = spawn(process.execPath, [CLI, 'simulate', ...argumentsOf(options, verdictFile)], {
+      env: options.environment,
+      cwd: options.folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const log = createWriteStream(join(options.folder, 'logs', 'simulate.log'));
+    let tail = '';
+    const ended = new Promise<number | null>((resolve) => this.#child.once('close', resolve));
+    this.running = new Promise((resolve, reject) => {
+      for (const stream of [this.#child.stdout, this.#child.stderr]) {
+        stream?.on('data', (bytes: Buffer) => {
+          log.write(bytes);
+          tail = `${tail}${bytes}`.slice(-2_000);
+          if (/[1-9][\d,]* acknowledged/.test(tail)) resolve();
+        });
+      }
+      void ended.then((code) => reject(new Error(`the simulator ended with code ${code}:\n${tail}`)));
+    });
+    this.verdict = ended.then((code) => {
+      log.end();
+      if (code !== 0 && code !== 1) throw new Error(`the simulator ended with code ${code}:\n${tail}`);
+      return verdictSchema.parse(JSON.parse(readFileSync(verdictFile, 'utf8')));
+    });
+    // Whoever waits for one of them may not have come to it when the process ends.
+    this.running.catch(() => {});
+    this.verdict.catch(() => {});
+  }
+
+  end(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+function argumentsOf(options: LoadOptions, verdictFile: string): string[] {
+  const values = {
+    url: options.mqttUrl,
+    api: options.apiUrl,
+    devices: options.devices,
+    rate: options.rate,
+    duration: `${options.lengthMs}ms`,
+    seed: options.seed,
+    qos: 1,
+    'drain-timeout': DRAIN_TIMEOUT,
+    'settle-timeout': SETTLE_TIMEOUT,
+    json: verdictFile,
+  };
+  const flags = Object.entries(values).flatMap(([name, value]) => [`--${name}`, `${value}`]);
+  return options.allowDuplicates ? [...flags, '--allow-duplicates'] : flags;
+}
