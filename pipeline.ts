@@ -84,6 +84,7 @@ async function openParts(parts: Parts, context: Context): Promise<Pipeline> {
       ? await openApi({
           store,
           resolutions: resolutionsOf(config),
+          graceMs: config.processor.grace,
           ...config.api,
           registry,
           logger,

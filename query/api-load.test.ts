@@ -1,8 +1,8 @@
 import { EventEmitter, once } from 'node:events';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { MetricStore, Selection, WindowAggregate } from '../metric-store/metric-store.ts';
-import { type Api, type ApiOptions, openApi } from './api.ts';
 import { apiOptions, openTestApi } from './api.fixture.ts';
+import { type Api, type ApiOptions, openApi } from './api.ts';
 import { ArrayMetricStore } from './array-metric-store.fixture.ts';
 import { ListenError } from './server.ts';
 

@@ -19,6 +19,7 @@ export function apiOptions(store: MetricStore, changes: Partial<ApiOptions> = {}
   return {
     store,
     resolutions: RESOLUTIONS,
+    graceMs: 2_000,
     host: '127.0.0.1',
     port: 0,
     registry: new Registry(),

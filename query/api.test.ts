@@ -31,9 +31,14 @@ describe('GET /api/v1/query', () => {
     expect(type).toBe('application/json; charset=utf-8');
     expect(json).toEqual({
       metric: 'temperature',
-      resolutionMs: 10_000,
+      resolutionMs: 60_000,
+      resolutions: [
+        { resolutionMs: 60_000, from: NOON - 3_600_000, to: NOON - 120_000 },
+        { resolutionMs: 10_000, from: NOON - 120_000, to: NOON },
+      ],
       from: NOON - 3_600_000,
       to: NOON,
+      completeFrom: NOON - 3_600_000,
       everyMs: null,
       groupBy: 'device',
       aggs: ['count', 'mean', 'min', 'max'],
@@ -78,6 +83,17 @@ describe('GET /api/v1/query', () => {
     expect(iso.json).toMatchObject({ from: NOON - 70_000, to: NOON });
   });
 
+  it.each([
+    ['finest', 10_000, NOON - 190_000],
+    ['1m', 60_000, NOON - 240_000],
+  ])('answers from one resolution when %s is asked for', async (resolution, resolutionMs, from) => {
+    const { json } = await get(
+      `/api/v1/query?metric=temperature&agg=count&last=3m5s&resolution=${resolution}`,
+    );
+    expect(json.resolutions).toEqual([{ resolutionMs, from, to: NOON }]);
+    expect(json.series[0].buckets[0].count).toBe(4);
+  });
+
   it('answers CSV', async () => {
     const { type, body } = await get('/api/v1/query?metric=temperature&last=10s&agg=count,mean&format=csv');
     expect(type).toBe('text/csv; charset=utf-8');
@@ -116,6 +132,13 @@ describe('GET /api/v1/query', () => {
     ['metric=t&from=5&last=1h', 'from', '5', 'from is "5"; expected neither from nor to beside last'],
     ['metric=t&from=5&to=5', 'from', '1970-01-01T00:00:00.005Z', 'expected a time before to'],
     ['metric=t&groupBy=metric', 'groupBy', 'metric', 'groupBy is "metric"; expected device or none'],
+    ['metric=t&resolution=1', 'resolution', '1', 'resolution is "1"; expected finest or a duration such as'],
+    [
+      'metric=t&resolution=5s',
+      'resolution',
+      '5s',
+      'resolution is "5s"; expected finest or a stored resolution: 10s, 1m',
+    ],
     ['metric=t&format=xml', 'format', 'xml', 'format is "xml"; expected json or csv'],
     ['metric=t&device=', 'device', '', 'device is ""; expected the id of a device'],
   ])('refuses ?%s with what is wrong', async (parameters, parameter, value, detail) => {

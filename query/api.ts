@@ -9,6 +9,7 @@ import { runQuery } from './query.ts';
 import { createQueryEvents, type QueryEvents } from './query-events.ts';
 import { QueryGate } from './query-gate.ts';
 import { QUERY_PARAMETERS, REQUIRED_QUERY_PARAMETERS, readQuery } from './query-parameters.ts';
+import { settling } from './resolution.ts';
 import {
   DEVICES_ANSWERS,
   INDEX_ANSWERS,
@@ -26,6 +27,8 @@ export interface ApiOptions extends OperationsOptions {
   readonly store: MetricStore;
   /** The window sizes that the store holds, at least one. */
   readonly resolutions: readonly Resolution[];
+  /** How long after its end the processors keep a window open, ms. */
+  readonly graceMs: number;
   /** Ms since the epoch. */
   clock(): number;
   /** A request that takes longer is answered with 503, ms. Default 30 s. */
@@ -64,7 +67,8 @@ export async function createApi(options: ApiOptions, events: QueryEvents): Promi
 }
 
 function addQueryRoute(app: FastifyInstance, options: ApiOptions, gate: QueryGate): void {
-  const { store, resolutions, clock } = options;
+  const { store, clock } = options;
+  const resolutions = settling(options.resolutions, options.graceMs);
   app.get<{ Querystring: RawParameters }>(
     '/api/v1/query',
     {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { createApi } from './api.ts';
 import { apiOptions, before, openTestApi, type TestApi } from './api.fixture.ts';
+import { createApi } from './api.ts';
 import { ArrayMetricStore } from './array-metric-store.fixture.ts';
 import { createQueryEvents } from './query-events.ts';
 import { QUERY_PARAMETERS } from './query-parameters.ts';

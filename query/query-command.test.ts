@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { Command, CommanderError } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { before, NOON, openTestApi, type TestApi } from './api.fixture.ts';
+import { before, NOON, openTestApi, RESOLUTIONS, type TestApi } from './api.fixture.ts';
 import { createDevicesCommand, createMetricsCommand, createQueryCommand } from './query-command.ts';
 
 let api: TestApi;
@@ -85,11 +85,38 @@ kitchen  2026-01-31T11:59:00Z      1  -1000000  -1000000  -1000000
       '2026-01-31',
     ];
     expect((await run(words)).out).toBe(`\
-temperature, 2026-01-31T00:00:00Z to 2026-01-31T12:00:00Z, one bucket, from windows of 10s
+temperature, 2026-01-31T00:00:00Z to 2026-01-31T12:00:00Z, one bucket, from windows of 1m and 10s
 
 START (UTC)           COUNT  P99.9
 2026-01-31T00:00:00Z      4  21.25
 `);
+  });
+
+  it('answers from the resolution that is asked for', async () => {
+    const { out } = await run(['query', 'temperature', '--last', '2h', '--resolution', '1m']);
+    expect(out).toContain(', one bucket, from windows of 1m\n');
+  });
+
+  it('says from when a range is complete whose windows are not all kept any more', async () => {
+    const kept = RESOLUTIONS.map((stored) => ({ ...stored, retentionMs: 86_400_000 }));
+    const short = await openTestApi({ resolutions: kept });
+    await short.write('temperature', [before(65, 'kitchen', 20)]);
+    const words = ['temperature', '--last', '2d', '--every', '1m', '--url', short.url];
+    expect((await run(['query', ...words])).out).toContain(
+      'every 1m, from windows of 1m and 10s, complete from 2026-01-30T12:00:00Z (older ones are not kept)\n',
+    );
+    const nothing = await run([
+      'query',
+      'temperature',
+      '--from',
+      '2026-01-01',
+      '--to',
+      '2026-01-02',
+      '--url',
+      short.url,
+    ]);
+    expect(nothing.err).toContain('to 2026-01-02T00:00:00Z: windows of that time are not kept any more\n');
+    await short.close();
   });
 
   it('marks the heading and keeps to the width of a terminal', async () => {
@@ -129,7 +156,7 @@ START (UTC)           COUNT  P99.9
     ];
     const { out } = await run([...words, '--format', 'json']);
     expect(out).toBe(
-      `{"metric":"temperature","resolutionMs":10000,"from":${NOON - 20_000},"to":${NOON},"everyMs":null,"groupBy":"device","aggs":["max"],"series":[{"deviceId":"kitchen","buckets":[{"start":${NOON - 20_000},"max":-1000000}]}]}\n`,
+      `{"metric":"temperature","resolutionMs":10000,"resolutions":[{"resolutionMs":10000,"from":${NOON - 20_000},"to":${NOON}}],"from":${NOON - 20_000},"to":${NOON},"completeFrom":${NOON - 20_000},"everyMs":null,"groupBy":"device","aggs":["max"],"series":[{"deviceId":"kitchen","buckets":[{"start":${NOON - 20_000},"max":-1000000}]}]}\n`,
     );
   });
 

@@ -23,6 +23,7 @@ interface QueryOptions {
   readonly from?: string;
   readonly to?: string;
   readonly groupBy?: string;
+  readonly resolution?: string;
   readonly format: string;
   readonly url?: string;
 }
@@ -33,8 +34,10 @@ const MAX_LISTED_METRICS = 10;
 const queryResult: z.ZodType<QueryResult> = z.object({
   metric: z.string(),
   resolutionMs: z.number(),
+  resolutions: z.array(z.object({ resolutionMs: z.number(), from: z.number(), to: z.number() })),
   from: z.number(),
   to: z.number(),
+  completeFrom: z.number(),
   everyMs: z.number().nullable(),
   groupBy: z.enum(['device', 'none']),
   aggs: z.array(z.string()),
@@ -63,6 +66,10 @@ export function createQueryCommand(dependencies: CommandDependencies): Command {
         'none',
       ]),
     )
+    .option(
+      '--resolution <size>',
+      'stored windows to answer from, such as 10s, or finest (default: the largest)',
+    )
     .addOption(
       new Option('--format <format>', 'how to print').choices(['table', 'json', 'csv']).default('table'),
     )
@@ -79,13 +86,9 @@ export function createQueryCommand(dependencies: CommandDependencies): Command {
 }
 
 function ask(url: string, metric: string, options: QueryOptions): Promise<QueryResult> {
-  const { device, agg, every, last, from, to, groupBy } = options;
-  return fetchJson(
-    url,
-    '/api/v1/query',
-    { metric, device, agg, every, last, from, to, groupBy },
-    queryResult,
-  );
+  const { device, agg, every, last, from, to, groupBy, resolution } = options;
+  const parameters = { metric, device, agg, every, last, from, to, groupBy, resolution };
+  return fetchJson(url, '/api/v1/query', parameters, queryResult);
 }
 
 function print(result: QueryResult, format: string, dependencies: CommandDependencies): string {
@@ -112,16 +115,31 @@ function toTable(result: QueryResult, dependencies: CommandDependencies): string
   return `${titleOf(result)}\n\n${formatTable(columns, rows, dependencies)}`;
 }
 
-function titleOf({ metric, from, to, everyMs, resolutionMs }: QueryResult): string {
+function titleOf({ metric, from, to, completeFrom, everyMs, resolutions }: QueryResult): string {
   const buckets = everyMs === null ? 'one bucket' : `every ${formatDuration(everyMs)}`;
   const range = `${formatInstant(from)} to ${formatInstant(to)}`;
-  return `${printable(metric)}, ${range}, ${buckets}, from windows of ${formatDuration(resolutionMs)}`;
+  const windows = `from windows of ${sizesOf(resolutions)}`;
+  const complete =
+    completeFrom > from ? `, complete from ${formatInstant(completeFrom)} (older ones are not kept)` : '';
+  return `${printable(metric)}, ${range}, ${buckets}, ${windows}${complete}`;
 }
 
-async function describeNothing(url: string, { metric, from, to }: QueryResult): Promise<string> {
+/** Each size once, the largest first: `1h, 1m and 10s`. */
+function sizesOf(resolutions: QueryResult['resolutions']): string {
+  const sizes = [...new Set(resolutions.map(({ resolutionMs }) => resolutionMs))].sort((a, b) => b - a);
+  const texts = sizes.map(formatDuration);
+  const last = texts.pop() ?? '';
+  return texts.length === 0 ? last : `${texts.join(', ')} and ${last}`;
+}
+
+async function describeNothing(
+  url: string,
+  { metric, from, to, completeFrom }: QueryResult,
+): Promise<string> {
   const { metrics } = await fetchJson(url, '/api/v1/metrics', {}, metricListing);
   const range = `from ${formatInstant(from)} to ${formatInstant(to)}`;
   const nothing = `nothing found: no aggregates of ${printable(metric)} ${range}`;
+  if (completeFrom === to) return `${nothing}: windows of that time are not kept any more`;
   if (metrics.length === 0) return `${nothing}; nothing has been stored yet`;
   const listed = metrics.slice(0, MAX_LISTED_METRICS).map((known) => printable(known.metric));
   const more = metrics.length - listed.length;

@@ -1,11 +1,10 @@
-import type { Resolution } from '../metric-store/resolutions.ts';
 import { AGG_EXPECTED, type Agg, parseAgg } from './agg.ts';
 import { DURATION_EXPECTED, DurationError, parseDuration } from './duration.ts';
 import { ParameterError } from './errors.ts';
 import { INSTANT_EXPECTED, parseInstant } from './instant.ts';
 import { type Parameter, ParameterReader, type RawParameters } from './parameters.ts';
 import type { GroupBy, Query } from './query.ts';
-import { chooseResolution } from './resolution.ts';
+import { planRange, type QueriedResolution } from './resolution.ts';
 
 export type Format = 'json' | 'csv';
 
@@ -86,6 +85,16 @@ const groupBy: Parameter<GroupBy> = {
   parse: (text) => (text === 'device' || text === 'none' ? text : undefined),
 };
 
+const resolution: Parameter<number | 'finest'> = {
+  name: 'resolution',
+  description:
+    'Answer from stored windows of this size alone. Unless given, from the largest that answer the range exactly, and what they do not cover from smaller ones. Readings that came late are in the finest first, in larger ones up to one window later.',
+  expected: `finest or ${DURATION_EXPECTED}`,
+  repeatable: false,
+  schema: { type: 'string', examples: ['finest', '1m'] },
+  parse: (text) => (text === 'finest' ? text : tryDuration(text)),
+};
+
 const format: Parameter<Format> = {
   name: 'format',
   description: 'Default json.',
@@ -104,6 +113,7 @@ export const QUERY_PARAMETERS: readonly Parameter<unknown>[] = [
   to,
   last,
   groupBy,
+  resolution,
   format,
 ];
 
@@ -114,7 +124,7 @@ export const REQUIRED_QUERY_PARAMETERS: readonly Parameter<unknown>[] = [metric]
  */
 export function readQuery(
   raw: RawParameters,
-  resolutions: readonly Resolution[],
+  resolutions: readonly QueriedResolution[],
   now: number,
 ): { readonly query: Query; readonly format: Format } {
   const reader = new ParameterReader(raw, QUERY_PARAMETERS);
@@ -122,15 +132,21 @@ export function readQuery(
   if (name === undefined) throw new ParameterError(metric.name, undefined, metric.expected);
   const devices = reader.list(device);
   const everyMs = reader.one(every);
-  const range = readRange(reader, now);
-  const optional = { ...(devices && { devices }), ...(everyMs !== undefined && { everyMs }) };
+  const asked = reader.one(resolution);
+  const bucketSize = everyMs === undefined ? {} : { everyMs };
+  const need = {
+    ...readRange(reader, now),
+    ...bucketSize,
+    now,
+    ...(asked !== undefined && { resolution: asked }),
+  };
   const query: Query = {
     metric: name,
     aggs: reader.list(agg) ?? DEFAULT_AGGS.split(',').flatMap((known) => parseAgg(known) ?? []),
     groupBy: reader.one(groupBy) ?? 'device',
-    ...range,
-    ...optional,
-    resolutionMs: chooseResolution(resolutions, { ...range, ...optional, now }),
+    ...(devices && { devices }),
+    ...bucketSize,
+    plan: planRange(resolutions, need),
   };
   return { query, format: reader.one(format) ?? 'json' };
 }

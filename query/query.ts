@@ -3,8 +3,9 @@ import type { MetricStore } from '../metric-store/metric-store.ts';
 import type { Agg } from './agg.ts';
 import { BucketMerge } from './bucket-merge.ts';
 import { formatDuration } from './duration.ts';
-import { ParameterError, QueryAbandonedError, QueryTooLargeError } from './errors.ts';
+import { QueryAbandonedError, QueryTooLargeError } from './errors.ts';
 import { readOrdered } from './ordered-rows.ts';
+import type { RangePlan, Segment } from './resolution.ts';
 
 export type GroupBy = 'device' | 'none';
 
@@ -13,26 +14,26 @@ export interface Query {
   /** Undefined selects every device. */
   readonly devices?: readonly string[];
   readonly aggs: readonly Agg[];
-  /** Bucket size, ms, a multiple of the resolution. Undefined: the whole range is one bucket. */
+  /** Bucket size, ms, a multiple of every resolution of the plan. Undefined: the whole range is one bucket. */
   readonly everyMs?: number;
-  /** Inclusive, ms since the epoch; floored to the bucket size (to the resolution without one). */
-  readonly from: number;
-  /** Exclusive, ms since the epoch; ceiled likewise. */
-  readonly to: number;
   readonly groupBy: GroupBy;
-  /** Size of the stored windows to merge, ms. */
-  readonly resolutionMs: number;
+  /** The range, and which stored windows answer it. */
+  readonly plan: RangePlan;
   /** Most buckets to return, over all series. */
   readonly maxBuckets?: number;
 }
 
 export interface QueryResult {
   readonly metric: string;
-  /** Size of the stored windows that were merged, ms. */
+  /** Size of the largest stored windows that were merged, ms. */
   readonly resolutionMs: number;
+  /** Which windows answered which part of the range, in order of time. */
+  readonly resolutions: readonly Segment[];
   /** The range that was used, ms since the epoch, [from, to). */
   readonly from: number;
   readonly to: number;
+  /** From here on the range is complete, ms since the epoch: `from`, or later where older windows are not kept any more. */
+  readonly completeFrom: number;
   /** Bucket size, ms; null when the whole range is one bucket. */
   readonly everyMs: number | null;
   readonly groupBy: GroupBy;
@@ -61,21 +62,41 @@ export const DEFAULT_MAX_BUCKETS = 100_000;
  * to the epoch. The result depends on the set of stored rows, not on the order in which the store yields them.
  * Memory is bounded by the buckets returned, the series of one bucket, and a slice of rows.
  *
- * Rejects with `ParameterError` when the range is empty or `everyMs` does not fit the resolution, with
- * `QueryTooLargeError` beyond `maxBuckets`, with `QueryAbandonedError` soon after `signal` aborts, and with the
- * store's own errors.
+ * Rejects with `QueryTooLargeError` beyond `maxBuckets`, with `QueryAbandonedError` soon after `signal` aborts, and with
+ * the store's own errors.
  */
 export async function runQuery(store: MetricStore, query: Query, signal?: AbortSignal): Promise<QueryResult> {
-  const range = alignRange(query);
+  const { from, to, completeFrom, resolutionMs, segments } = query.plan;
   const maxBuckets = query.maxBuckets ?? DEFAULT_MAX_BUCKETS;
-  refuseTooManyBuckets(query, range, maxBuckets);
-  const merge = new BucketMerge({ ...query, ...range, maxBuckets });
-  const selection = {
+  refuseTooManyBuckets(query, maxBuckets);
+  const merge = new BucketMerge({ ...query, from, maxBuckets });
+  for (const segment of segments) await mergeSegment(store, query, segment, merge, signal);
+  return {
     metric: query.metric,
-    ...(query.devices && { devices: [...new Set(query.devices)] }),
-    resolutionMs: query.resolutionMs,
-    ...range,
-    distributions: query.aggs.some((agg) => agg.needsDistribution),
+    resolutionMs,
+    resolutions: segments,
+    from,
+    to,
+    completeFrom,
+    everyMs: query.everyMs ?? null,
+    groupBy: query.groupBy,
+    aggs: query.aggs.map((agg) => agg.name),
+    series: merge.finish(),
+  };
+}
+
+async function mergeSegment(
+  store: MetricStore,
+  { metric, devices, aggs }: Query,
+  segment: Segment,
+  merge: BucketMerge,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const selection = {
+    metric,
+    ...(devices && { devices: [...new Set(devices)] }),
+    ...segment,
+    distributions: aggs.some((agg) => agg.needsDistribution),
   };
   for await (const rows of readOrdered(store, selection)) {
     for (const [i, row] of rows.entries()) {
@@ -84,42 +105,9 @@ export async function runQuery(store: MetricStore, query: Query, signal?: AbortS
     }
     await pause(signal);
   }
-  return {
-    metric: query.metric,
-    resolutionMs: query.resolutionMs,
-    ...range,
-    everyMs: query.everyMs ?? null,
-    groupBy: query.groupBy,
-    aggs: query.aggs.map((agg) => agg.name),
-    series: merge.finish(),
-  };
 }
 
-interface Range {
-  readonly from: number;
-  readonly to: number;
-}
-
-function alignRange({ from, to, everyMs, resolutionMs }: Query): Range {
-  if (everyMs !== undefined && everyMs % resolutionMs !== 0) {
-    throw new ParameterError(
-      'every',
-      formatDuration(everyMs),
-      `a multiple of the stored resolution ${formatDuration(resolutionMs)}`,
-    );
-  }
-  if (from >= to) {
-    throw new ParameterError(
-      'from',
-      new Date(from).toISOString(),
-      `a time before to, ${new Date(to).toISOString()}`,
-    );
-  }
-  const step = everyMs ?? resolutionMs;
-  return { from: Math.floor(from / step) * step, to: Math.ceil(to / step) * step };
-}
-
-function refuseTooManyBuckets({ everyMs }: Query, { from, to }: Range, maxBuckets: number): void {
+function refuseTooManyBuckets({ everyMs, plan: { from, to } }: Query, maxBuckets: number): void {
   if (everyMs === undefined || (to - from) / everyMs <= maxBuckets) return;
   throw new QueryTooLargeError(
     `the range has ${(to - from) / everyMs} buckets of ${formatDuration(everyMs)}, more than the ${maxBuckets} that a query may return; shorten the range or lengthen every`,

@@ -21,13 +21,37 @@ const series = {
   additionalProperties: false,
 };
 
+const segment = {
+  type: 'object',
+  properties: {
+    resolutionMs: { type: 'integer', description: 'Size of the stored windows, ms.' },
+    from: { ...time, description: 'Inclusive, ms since the epoch.' },
+    to: { ...time, description: 'Exclusive, ms since the epoch.' },
+  },
+  required: ['resolutionMs', 'from', 'to'],
+  additionalProperties: false,
+};
+
 const queryResult = {
   type: 'object',
   properties: {
     metric: { type: 'string' },
-    resolutionMs: { type: 'integer', description: 'Size of the stored windows that were merged, ms.' },
+    resolutionMs: {
+      type: 'integer',
+      description: 'Size of the largest stored windows that were merged, ms.',
+    },
+    resolutions: {
+      type: 'array',
+      items: segment,
+      description: 'Which windows answered which part of the range, in order of time.',
+    },
     from: { ...time, description: 'Start of the range used, inclusive, ms since the epoch.' },
     to: { ...time, description: 'End of the range used, exclusive, ms since the epoch.' },
+    completeFrom: {
+      ...time,
+      description:
+        'From here on the range is complete: `from`, or later where older windows are not kept any more.',
+    },
     everyMs: {
       type: ['integer', 'null'],
       description: 'Bucket size, ms; null when the range is one bucket.',
@@ -36,7 +60,18 @@ const queryResult = {
     aggs: { type: 'array', items: { type: 'string' } },
     series: { type: 'array', items: series, description: 'Ordered by device.' },
   },
-  required: ['metric', 'resolutionMs', 'from', 'to', 'everyMs', 'groupBy', 'aggs', 'series'],
+  required: [
+    'metric',
+    'resolutionMs',
+    'resolutions',
+    'from',
+    'to',
+    'completeFrom',
+    'everyMs',
+    'groupBy',
+    'aggs',
+    'series',
+  ],
   additionalProperties: false,
 };
 

@@ -84,6 +84,8 @@ function parametersOf({ metric, aggs, from, to, everyMs, devices = [] }: QueryRe
     from: String(from),
     to: String(to),
     groupBy: 'device',
+    // What came late is in the finest windows first.
+    resolution: 'finest',
   });
   if (everyMs !== undefined) parameters.set('every', `${everyMs}ms`);
   if (devices.length > 0) parameters.set('device', devices.join(','));
