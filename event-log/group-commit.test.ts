@@ -1,40 +1,21 @@
-import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   EventLogClosedError,
-  type EventLogError,
   EventLogFullError,
   EventLogUnavailableError,
   RecordTooLargeError,
 } from './errors.ts';
 import {
-  type AppendOutcome,
-  GroupCommit,
-  type GroupCommitOptions,
-  type PendingAppend,
-} from './group-commit.ts';
-
-const refused = new EventLogUnavailableError('the sink is away');
-
-/** What a commit made durable, by partition, and how it was called. */
-class Sink {
-  readonly batches: string[][] = [];
-  readonly #stored = new Map<number, string[]>();
-
-  of(partition: number): readonly string[] {
-    return this.#stored.get(partition) ?? [];
-  }
-
-  called(batch: readonly PendingAppend[]): void {
-    this.batches.push(batch.map(({ key }) => key));
-  }
-
-  store({ partition, key }: PendingAppend): bigint {
-    const stored = this.#stored.get(partition) ?? [];
-    this.#stored.set(partition, stored);
-    return BigInt(stored.push(key) - 1);
-  }
-}
+  holdTime,
+  openWith,
+  outcomeOf,
+  refused,
+  resolved,
+  Sink,
+  settled,
+  turns,
+} from './group-commit.fixture.ts';
+import type { AppendOutcome, GroupCommitOptions, PendingAppend } from './group-commit.ts';
 
 type Answer = (batch: readonly PendingAppend[], sink: Sink) => readonly AppendOutcome[];
 
@@ -46,20 +27,6 @@ const storeOnly =
   (partition: number): Answer =>
   (batch, sink) =>
     batch.map((append) => (append.partition === partition ? sink.store(append) : refused));
-
-function openWith(
-  commit: GroupCommitOptions['commit'],
-  options: Partial<GroupCommitOptions> = {},
-): GroupCommit {
-  return new GroupCommit({
-    commit,
-    maxBatchRecords: 100,
-    maxBatchBytes: 1024 * 1024,
-    maxPendingBytes: 1024 * 1024,
-    appendTimeoutMs: 5_000,
-    ...options,
-  });
-}
 
 function gate(): { readonly opened: Promise<void>; open(): void } {
   let open = () => {};
@@ -84,30 +51,11 @@ function open(answers: readonly Answer[], options: Partial<GroupCommitOptions> =
 }
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
+  holdTime();
 });
 afterEach(() => {
   vi.useRealTimers();
 });
-
-/** Lets time pass until a promise settles, at most a minute of it. */
-async function settled<T>(promise: Promise<T>): Promise<PromiseSettledResult<T>> {
-  let outcome: PromiseSettledResult<T> | undefined;
-  void Promise.allSettled([promise]).then(([result]) => {
-    outcome = result;
-  });
-  for (let waited = 0; outcome === undefined && waited < 60_000; waited += 10) {
-    await new Promise((resolve) => setImmediate(resolve));
-    await vi.advanceTimersByTimeAsync(10);
-  }
-  return outcome ?? { status: 'rejected', reason: new Error('did not settle within a minute') };
-}
-
-async function resolved<T>(promise: Promise<T>): Promise<T> {
-  const outcome = await settled(promise);
-  if (outcome.status === 'rejected') throw outcome.reason;
-  return outcome.value;
-}
 
 describe('grouping', () => {
   test('appends of one turn share a commit, and what arrives meanwhile forms the next', async () => {
@@ -158,6 +106,34 @@ describe('retries', () => {
     expect(sink.of(0)).toEqual(['a', 'c', 'd']);
   });
 
+  test('a partition that fails holds back its own records and no others', async () => {
+    const { sink, append } = open([storeOnly(1)], { appendTimeoutMs: 3_000 });
+    const failing = ['a', 'b'].map((key) => outcomeOf(append(0, key)));
+    await turns();
+    for (let i = 0; i < 20; i++) {
+      failing.push(outcomeOf(append(0, `behind-${i}`)));
+      void append(1, `${i}`);
+      await turns();
+    }
+    // No time has passed: the failing partition has not been tried again.
+    expect(sink.of(1).length).toBe(20);
+    expect(sink.batches.slice(1)).toEqual(Array.from({ length: 20 }, (_, i) => [`${i}`]));
+    for (const outcome of await resolved(Promise.all(failing))) {
+      expect(outcome).toMatchObject({ reason: { code: 'EVENT_LOG_UNAVAILABLE', cause: refused } });
+    }
+  });
+
+  test('a partition that recovers sends what waited behind its failed records, in order and before newer ones', async () => {
+    const { sink, append } = open([storeOnly(1), storeOnly(1), storeAll]);
+    const appends = [append(0, 'a'), append(1, 'b'), append(0, 'c')];
+    await turns();
+    appends.push(append(0, 'd'), append(1, 'e'));
+    await turns();
+    appends.push(append(0, 'f'));
+    await resolved(Promise.all(appends));
+    expect(sink.batches).toEqual([['a', 'b', 'c'], ['e'], ['a', 'c'], ['d', 'f']]);
+  });
+
   test('a record without an outcome is sent again', async () => {
     const { sink, append } = open([() => [], storeAll]);
     expect(await resolved(append(0, 'a'))).toBe(0n);
@@ -206,6 +182,21 @@ describe('deadlines and bounds', () => {
     });
     expect(performance.now() - started).toBeGreaterThanOrEqual(1_000);
     expect(performance.now() - started).toBeLessThan(1_600);
+    expect(commits.pendingBytes).toBe(0);
+  });
+
+  test('what waits behind a failed record is given up at its own deadline, and a newer record is still tried', async () => {
+    const { sink, commits, append } = open([refuseAll], { appendTimeoutMs: 1_000 });
+    const first = outcomeOf(append(0, 'a'));
+    await turns();
+    await vi.advanceTimersByTimeAsync(500);
+    const started = performance.now();
+    const behind = settled(append(0, 'b'));
+    expect(await behind).toMatchObject({ reason: { cause: refused } });
+    expect(performance.now() - started).toBeGreaterThanOrEqual(1_000);
+    expect(performance.now() - started).toBeLessThan(1_600);
+    expect(await first).toMatchObject({ status: 'rejected' });
+    expect(sink.batches).toContainEqual(['b']);
     expect(commits.pendingBytes).toBe(0);
   });
 
@@ -261,79 +252,3 @@ describe('close', () => {
     expect(await pending).toMatchObject({ reason: expect.any(EventLogUnavailableError) });
   });
 });
-
-describe('for any appends and failures', () => {
-  /** How one attempt goes for one partition; an ambiguous failure has stored the records all the same. */
-  const fate = fc.constantFrom('stored', 'failed', 'ambiguous', 'refused');
-  const attempt = fc.record({ fates: fc.tuple(fate, fate, fate), takesMs: fc.integer({ min: 0, max: 400 }) });
-  const burst = fc.record({
-    partitions: fc.array(fc.integer({ min: 0, max: 2 }), { maxLength: 12 }),
-    pauseMs: fc.integer({ min: 0, max: 300 }),
-  });
-
-  test('what is acknowledged is in the sink, in the order of the calls of its partition', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(burst, { maxLength: 8 }),
-        fc.array(attempt, { maxLength: 12 }),
-        async (bursts, attempts) => {
-          const sink = new Sink();
-          const commits = openWith(scripted(sink, attempts), {
-            maxBatchRecords: 5,
-            maxBatchBytes: 500,
-            maxPendingBytes: 4_096,
-            appendTimeoutMs: 1_000,
-          });
-          const appends: {
-            partition: number;
-            key: string;
-            outcome: Promise<PromiseSettledResult<bigint>>;
-          }[] = [];
-          for (const { partitions, pauseMs } of bursts) {
-            for (const partition of partitions) {
-              const key = `${appends.length}`;
-              const append = commits.append('topic', partition, key, Buffer.alloc(40));
-              appends.push({ partition, key, outcome: settled(append) });
-            }
-            await vi.advanceTimersByTimeAsync(pauseMs);
-          }
-          await resolved(commits.close());
-          const outcomes = await Promise.all(appends.map(({ outcome }) => outcome));
-          for (const partition of [0, 1, 2]) {
-            const acknowledged = appends.flatMap((append, i) => {
-              const outcome = outcomes[i];
-              return append.partition === partition && outcome?.status === 'fulfilled'
-                ? [{ key: append.key, offset: outcome.value }]
-                : [];
-            });
-            for (const { key, offset } of acknowledged) expect(sink.of(partition)[Number(offset)]).toBe(key);
-            const offsets = acknowledged.map(({ offset }) => offset);
-            expect(offsets).toEqual(offsets.toSorted((a, b) => Number(a - b)));
-          }
-          expect(commits.pendingBytes).toBe(0);
-        },
-      ),
-      { numRuns: 60 },
-    );
-  }, 60_000);
-});
-
-interface Attempt {
-  readonly fates: readonly string[];
-  readonly takesMs: number;
-}
-
-function scripted(sink: Sink, attempts: readonly Attempt[]): GroupCommitOptions['commit'] {
-  let calls = 0;
-  return async (batch) => {
-    const { fates, takesMs } = attempts[calls++] ?? { fates: [], takesMs: 0 };
-    await new Promise((resolve) => setTimeout(resolve, takesMs));
-    return batch.map((append): bigint | EventLogError => {
-      const fate = fates[append.partition] ?? 'stored';
-      if (fate === 'failed') return refused;
-      if (fate === 'refused') return new RecordTooLargeError('too large');
-      const offset = sink.store(append);
-      return fate === 'ambiguous' ? refused : offset;
-    });
-  };
-}

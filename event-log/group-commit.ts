@@ -1,4 +1,5 @@
 import { EventLogClosedError, EventLogError, EventLogFullError, EventLogUnavailableError } from './errors.ts';
+import { StalledPartitions } from './stalled-partitions.ts';
 
 /** One record on its way into the log. */
 export interface PendingAppend {
@@ -28,18 +29,18 @@ export interface GroupCommitOptions {
 interface Entry extends PendingAppend {
   readonly deadline: number;
   settled: boolean;
+  /** Why it was not durable when it was last sent. */
+  failure: EventLogError | undefined;
   readonly resolve: (offset: bigint) => void;
   readonly reject: (error: EventLogError) => void;
 }
 
-const FIRST_RETRY_MS = 20;
-const LAST_RETRY_MS = 1_000;
 const RECORD_OVERHEAD_BYTES = 64;
 
 /**
  * Groups appends into commits: whatever arrives while one commit is in flight forms the next. One commit is in
- * flight at a time and a failed one is retried before anything newer is sent, so order is kept. Retries end at
- * each record's deadline.
+ * flight at a time, and what failed is retried before anything newer of its partition is sent, so each partition's
+ * order is kept; the others go on meanwhile. Retries end at each record's deadline.
  */
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
@@ -48,8 +49,10 @@ export class GroupCommit {
   #flushing: Promise<void> | undefined;
   #expiry: NodeJS.Timeout | undefined;
   #inFlight: Entry[] = [];
-  /** Why the commit that is being retried failed; the cause of missed deadlines. */
+  readonly #stalled = new StalledPartitions<Entry>();
+  /** The latest failure while partitions are stalled: why those missed their deadline that were never sent. */
   #lastFailure: EventLogError | undefined;
+  #wake: () => void = () => {};
   #closed = false;
 
   constructor(options: GroupCommitOptions) {
@@ -74,8 +77,19 @@ export class GroupCommit {
     this.#pendingBytes += bytes;
     const appended = new Promise<bigint>((resolve, reject) => {
       const deadline = performance.now() + this.#options.appendTimeoutMs;
-      this.#pending.push({ topic, partition, key, value, deadline, settled: false, resolve, reject });
+      this.#pending.push({
+        topic,
+        partition,
+        key,
+        value,
+        deadline,
+        settled: false,
+        failure: undefined,
+        resolve,
+        reject,
+      });
     });
+    this.#wake();
     this.#flushing ??= this.#flush();
     return appended;
   }
@@ -87,46 +101,70 @@ export class GroupCommit {
   }
 
   async #flush(): Promise<void> {
-    // Appends made in the same turn of the event loop share the first commit.
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await nextTurn();
     this.#expiry = setInterval(() => this.#expire(), Math.min(250, this.#options.appendTimeoutMs));
-    while (this.#pending.length > 0) {
+    while (this.#pending.length > 0 || this.#stalled.size > 0) {
       this.#inFlight = this.#takeBatch();
-      await this.#commitWithRetry();
+      if (this.#inFlight.length > 0) await this.#commit();
+      else if (this.#stalled.size > 0) await this.#retryOrAppend();
+      if (this.#stalled.size > 0) this.#release();
     }
     clearInterval(this.#expiry);
     this.#flushing = undefined;
   }
 
+  /** Records to send: those whose retry is due, then new ones of partitions that are not stalled. */
   #takeBatch(): Entry[] {
-    const { maxBatchRecords, maxBatchBytes } = this.#options;
-    let bytes = 0;
+    const isStalled = this.#stalled.size > 0;
+    const batch = isStalled
+      ? this.#stalled.takeDue(performance.now(), (entries) => this.#fits(entries.length, bytesOf(entries)))
+      : [];
+    let bytes = bytesOf(batch);
     let count = 0;
     for (const entry of this.#pending) {
-      bytes += sizeOf(entry.key, entry.value);
-      if (count > 0 && (count === maxBatchRecords || bytes > maxBatchBytes)) break;
+      if (!isStalled || !this.#stalled.hold(entry)) {
+        bytes += sizeOf(entry.key, entry.value);
+        if (batch.length > 0 && !this.#fits(batch.length + 1, bytes)) break;
+        batch.push(entry);
+      }
       count++;
     }
-    if (count === this.#pending.length) {
-      const batch = this.#pending;
-      this.#pending = [];
-      return batch;
-    }
-    return this.#pending.splice(0, count);
+    if (count === this.#pending.length) this.#pending = [];
+    else this.#pending.splice(0, count);
+    return batch;
   }
 
-  async #commitWithRetry(): Promise<void> {
-    let retryMs = FIRST_RETRY_MS;
-    for (;;) {
-      this.#inFlight = this.#inFlight.filter((entry) => !entry.settled);
-      if (this.#inFlight.length === 0) return;
-      const outcomes = await this.#attempt(this.#inFlight);
-      this.#lastFailure = outcomes.find((outcome) => outcome instanceof EventLogError);
-      this.#inFlight = this.#inFlight.filter((entry, index) => !this.#settleFinal(entry, outcomes[index]));
-      if (this.#inFlight.length === 0) return;
-      await new Promise((resolve) => setTimeout(resolve, retryMs));
-      retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
-    }
+  #fits(records: number, bytes: number): boolean {
+    return records <= this.#options.maxBatchRecords && bytes <= this.#options.maxBatchBytes;
+  }
+
+  async #commit(): Promise<void> {
+    const outcomes = await this.#attempt(this.#inFlight);
+    const failed = this.#inFlight.filter((entry, index) => !this.#settleFinal(entry, outcomes[index]));
+    this.#inFlight = [];
+    if (failed.length === 0) return;
+    this.#lastFailure = failed.find(({ failure }) => failure !== undefined)?.failure;
+    this.#stalled.stall(failed, performance.now());
+  }
+
+  /** Waits until a stalled partition may be tried again, or for an append, which may be to another. */
+  async #retryOrAppend(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.max(1, this.#stalled.nextRetryAt - performance.now()));
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = () => {};
+    await nextTurn();
+  }
+
+  #release(): void {
+    const released = this.#stalled.release();
+    // Both are in the order of their calls, and have to stay so.
+    if (released.length > 0) this.#pending = [...released, ...this.#pending].sort(byDeadline);
+    if (this.#stalled.size === 0) this.#lastFailure = undefined;
   }
 
   async #attempt(batch: readonly Entry[]): Promise<readonly AppendOutcome[]> {
@@ -142,28 +180,31 @@ export class GroupCommit {
   /** Settles an entry unless its outcome is a retryable failure; tells whether it is settled. */
   #settleFinal(entry: Entry, outcome: AppendOutcome | undefined): boolean {
     if (entry.settled) return true;
-    if (typeof outcome === 'bigint') this.#settle(entry, outcome);
-    else if (outcome !== undefined && !outcome.retryable) this.#settle(entry, outcome);
+    if (outcome instanceof EventLogError && outcome.retryable) entry.failure = outcome;
+    else if (outcome !== undefined) this.#settle(entry, outcome);
     return entry.settled;
   }
 
   #expire(): void {
     const now = performance.now();
     const late = (entry: Entry) => !entry.settled && entry.deadline <= now;
-    for (const entry of this.#inFlight) if (late(entry)) this.#settle(entry, this.#tooLate());
+    for (const entry of this.#inFlight) if (late(entry)) this.#settle(entry, this.#tooLate(entry));
+    for (const entry of this.#stalled) if (late(entry)) this.#settle(entry, this.#tooLate(entry));
+    this.#stalled.prune();
     let expired = 0;
     for (const entry of this.#pending) {
       if (!late(entry)) break;
-      this.#settle(entry, this.#tooLate());
+      this.#settle(entry, this.#tooLate(entry));
       expired++;
     }
     if (expired > 0) this.#pending.splice(0, expired);
   }
 
-  #tooLate(): EventLogUnavailableError {
-    const reason = this.#lastFailure === undefined ? '' : `: ${this.#lastFailure.message}`;
+  #tooLate(entry: Entry): EventLogUnavailableError {
+    const cause = entry.failure ?? this.#lastFailure;
+    const reason = cause === undefined ? '' : `: ${cause.message}`;
     return new EventLogUnavailableError(`not durable within ${this.#options.appendTimeoutMs} ms${reason}`, {
-      cause: this.#lastFailure,
+      cause,
     });
   }
 
@@ -173,6 +214,19 @@ export class GroupCommit {
     if (typeof outcome === 'bigint') entry.resolve(outcome);
     else entry.reject(outcome);
   }
+}
+
+/** Appends made in the same turn of the event loop share a commit. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function byDeadline(a: Entry, b: Entry): number {
+  return a.deadline - b.deadline;
+}
+
+function bytesOf(entries: readonly Entry[]): number {
+  return entries.reduce((sum, { key, value }) => sum + sizeOf(key, value), 0);
 }
 
 function sizeOf(key: string, value: Buffer): number {
