@@ -1,4 +1,4 @@
-import type { DeviceMessage } from '../event-log/telemetry-event.ts';
+import type { FlatMessage } from '../event-log/flat-message.ts';
 import type { DeviceState, FoldState } from './fold-state.ts';
 import { createPayloadMemory, hashPayload, isPayloadDuplicate } from './payload-memory.ts';
 import { isSequenceDuplicate } from './sequence-window.ts';
@@ -15,13 +15,12 @@ const LONGEST_PREFIX_BYTES = 64;
 export function isDuplicate(
   state: FoldState,
   deviceId: string,
-  message: DeviceMessage,
+  { seq, ts }: Pick<FlatMessage, 'seq' | 'ts'>,
   event: Buffer,
   index: number,
 ): boolean {
   const device = deviceOf(state, deviceId);
   device.lastSeen = state.logTime;
-  const { seq, ts } = message;
   if (seq === undefined) return ts !== undefined && wasPayloadSeen(device, event, index);
   if (ts !== undefined) return isSequenceDuplicate(device.sequences, seq, ts, false);
   return isSequenceDuplicate(device.sequences, seq, undefined, wasPayloadSeen(device, event, index));

@@ -1,7 +1,7 @@
 import type { LogRecord } from '../event-log/event-log.ts';
+import { type FlatMessage, MessageReader } from '../event-log/flat-message.ts';
 import type { QuarantineReason } from '../event-log/quarantine-event.ts';
 import {
-  type DeviceMessage,
   decodeTelemetryEvent,
   type TelemetryEvent,
   UndecodableEventError,
@@ -9,7 +9,7 @@ import {
 import type { WindowAggregate } from '../metric-store/metric-store.ts';
 import { isDuplicate } from './duplicates.ts';
 import { type FoldConfig, forgetAfterMs } from './fold-config.ts';
-import { type FoldState, type LevelState, nextClosesAtOf, type OpenPane } from './fold-state.ts';
+import { type FoldState, type LevelState, nextClosesAtOf } from './fold-state.ts';
 import { addToPane, closeLatePanesEarly, closePanes, openPane } from './levels.ts';
 import { panePositionOf } from './window.ts';
 
@@ -47,6 +47,9 @@ export interface QuarantinedMessage {
   readonly payload: Buffer;
 }
 
+/** One message is read at a time, and synchronously. */
+const reader = new MessageReader();
+
 export function createFoldOutput(): FoldOutput {
   return {
     rows: [],
@@ -63,23 +66,38 @@ export function createFoldOutput(): FoldOutput {
 export function step(config: FoldConfig, state: FoldState, record: LogRecord, output: FoldOutput): void {
   state.nextOffset = record.offset + 1n;
   if (record.logTime > state.logTime) advance(config, state, record.logTime, output);
+  const message = reader.scan(record.value);
+  if (message !== undefined) foldMessage(config, state, record, message, 0, output);
+  else foldUnscanned(config, state, record, output);
+}
+
+function foldUnscanned(config: FoldConfig, state: FoldState, record: LogRecord, output: FoldOutput): void {
   const event = decode(record, output);
   if (event === undefined) return;
   if (event.kind === 'tick') {
     output.counts.ticks++;
     return;
   }
+  event.messages.forEach((message, index) => {
+    foldMessage(config, state, record, reader.flatten(event.received, message), index, output);
+  });
+}
+
+function foldMessage(
+  config: FoldConfig,
+  state: FoldState,
+  record: LogRecord,
+  message: FlatMessage,
+  index: number,
+  output: FoldOutput,
+): void {
   const deviceId = record.key.toString('latin1');
-  for (let index = 0; index < event.messages.length; index++) {
-    const message = event.messages[index];
-    if (message === undefined) continue;
-    const timestamp = message.ts ?? event.received;
-    const refusal = refuse(config, state, deviceId, timestamp, output);
-    if (refusal !== undefined) {
-      output.quarantined.push(quarantine(refusal, record, deviceId, index, event.received, message));
-    } else if (isDuplicate(state, deviceId, message, record.value, index)) output.counts.duplicates++;
-    else foldMessage(config, state, deviceId, timestamp, message, output);
-  }
+  const timestamp = message.ts ?? message.received;
+  const refusal = refuse(config, state, deviceId, timestamp, output);
+  if (refusal !== undefined) {
+    output.quarantined.push(quarantine(refusal, record, deviceId, message.received, index));
+  } else if (isDuplicate(state, deviceId, message, record.value, index)) output.counts.duplicates++;
+  else addReadings(config, state, deviceId, timestamp, message, output);
 }
 
 /** Moves log time on: closes what is due, and once in a coarsest window forgets devices that are silent for long. */
@@ -172,47 +190,33 @@ function latePanesCloseAt({ graceMs, windowsMs: [sizeMs = 1] }: FoldConfig, { lo
 
 function quarantine(
   { reason, detail }: Refusal,
-  record: LogRecord,
+  { offset, value }: LogRecord,
   deviceId: string,
-  index: number,
   received: number,
-  message: DeviceMessage,
+  index: number,
 ): QuarantinedMessage {
+  const event = decodeTelemetryEvent(value);
+  const message = event.kind === 'messages' ? event.messages[index] : undefined;
   const payload = Buffer.from(JSON.stringify(message));
-  return { reason, detail, deviceId, offset: record.offset, index, received, payload };
+  return { reason, detail, deviceId, offset, index, received, payload };
 }
 
-function foldMessage(
+function addReadings(
   config: FoldConfig,
   state: FoldState,
   deviceId: string,
   timestamp: number,
-  message: DeviceMessage,
+  { names, values, size, skipped }: FlatMessage,
   output: FoldOutput,
 ): void {
+  output.counts.messages++;
+  output.counts.readings += size;
+  output.counts.skipped += skipped;
+  if (size === 0) return;
   const level = state.levels[0] as LevelState;
   const sizeMs = config.windowsMs[0] as number;
   const position = panePositionOf(timestamp, state.logTime - config.graceMs, sizeMs);
-  let pane: OpenPane | undefined;
-  let readings = 0;
-  for (const metric of Object.keys(message.metrics)) {
-    const value = numberOf(message.metrics[metric]);
-    if (value === undefined) {
-      output.counts.skipped++;
-      continue;
-    }
-    pane ??= openPane(config, level, sizeMs, deviceId, position);
-    addToPane(level, pane, metric, value, timestamp);
-    readings++;
-  }
-  output.counts.messages++;
-  output.counts.readings += readings;
-  if (position.pane > 0) output.counts.late += readings;
-}
-
-/** Booleans count as 0 and 1; anything else that is not a finite number is no reading. */
-function numberOf(value: unknown): number | undefined {
-  if (typeof value === 'number') return Number.isFinite(value) ? value : undefined;
-  if (typeof value === 'boolean') return value ? 1 : 0;
-  return undefined;
+  if (position.pane > 0) output.counts.late += size;
+  const pane = openPane(config, level, sizeMs, deviceId, position);
+  for (let i = 0; i < size; i++) addToPane(level, pane, names[i] as string, values[i] as number, timestamp);
 }
