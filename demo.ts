@@ -101,13 +101,24 @@ async function feed(
   );
   if (stop.aborted) return isFleetEqual && isReplayEqual;
   await query(
-    'temperature',
+    'humidity',
     '--last',
-    '5m',
+    '3m',
     '--every',
     '1m',
     '--group-by',
     'none',
+    '--agg',
+    'count,mean,min,max',
+  );
+  await query(
+    'temperature',
+    '--device',
+    `replay-${runId}-0`,
+    '--last',
+    '4h',
+    '--every',
+    '1h',
     '--agg',
     'count,mean,p95,max',
   );
