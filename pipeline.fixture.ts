@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished, vi } from 'vitest';
+import { expect, onTestFinished, vi } from 'vitest';
 
 const CLI = new URL('./dist/cli.js', import.meta.url).pathname;
 const SERVICES = new URL('./dist/infra/local/services.js', import.meta.url).pathname;
@@ -107,4 +107,67 @@ export class OwnService {
     if (status !== 0) throw new Error(`services ${verb} ${this.#name} failed:\n${stdout}${stderr}`);
     return stdout;
   }
+}
+
+/** Ports that stay the same when a role is killed and started again. */
+export interface Ports {
+  readonly mqtt: number;
+  readonly api: number;
+  readonly gateway: number;
+}
+
+export async function choosePorts(): Promise<Ports> {
+  return { mqtt: await freePort(), api: await freePort(), gateway: await freePort() };
+}
+
+/** Settings of a pipeline with short windows. */
+export function settingsOf(ports: Ports, engines: Settings): Settings {
+  return {
+    ...engines,
+    SLUICE_GATEWAY_PORT: `${ports.mqtt}`,
+    SLUICE_API_PORT: `${ports.api}`,
+    SLUICE_OPERATIONS_PORT: '0',
+    SLUICE_PROCESSOR_WINDOWS: '2s,10s,1m',
+    SLUICE_PROCESSOR_GRACE: '500ms',
+    SLUICE_PROCESSOR_MAX_AGE: '6d',
+  };
+}
+
+/** Engines that a test shares with others, under names of its own. */
+export function scaledOut(brokers: string, url: string): Settings {
+  const name = `test-${Math.random().toString(36).slice(2, 10)}`;
+  return {
+    SLUICE_EVENT_LOG_KIND: 'kafka',
+    SLUICE_EVENT_LOG_BROKERS: brokers,
+    SLUICE_EVENT_LOG_TOPIC_PREFIX: name,
+    SLUICE_METRIC_STORE_KIND: 'influxdb',
+    SLUICE_METRIC_STORE_URL: url,
+    SLUICE_METRIC_STORE_DATABASE: name,
+    SLUICE_PROCESSOR_GROUP: name,
+  };
+}
+
+/** Runs `sluice simulate` against a pipeline with these settings. */
+export function simulate(settings: Settings, ...options: readonly string[]): SluiceProcess {
+  return startSluice(['simulate', ...options], settings);
+}
+
+/** The simulator's verdict: nothing missing, nothing counted twice, nothing differing. */
+export async function expectPass(run: SluiceProcess): Promise<void> {
+  expect(await run.ended, run.output()).toBe(0);
+  expect(run.output()).toMatch(
+    /0 messages missing, 0 counted twice, 0 aggregates differ\n(.*\n)*verdict +PASS/,
+  );
+}
+
+/** The fleet was cut off in mid-run, so the test has tested something. */
+export function expectConnectionsLost(run: SluiceProcess): void {
+  expect(run.output()).toMatch(/^connections +lost/m);
+}
+
+/** Waits until a running simulation has had some acknowledgements. */
+export async function untilUnderLoad(run: SluiceProcess): Promise<void> {
+  await expect
+    .poll(() => run.output(), { timeout: 30_000, interval: 100 })
+    .toMatch(/[1-9][\d,]* acknowledged/);
 }

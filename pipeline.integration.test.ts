@@ -1,74 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, inject, test } from 'vitest';
 import {
-  freePort,
+  choosePorts,
+  expectConnectionsLost,
+  expectPass,
   kill,
   OwnService,
+  type Ports,
   type Settings,
   type SluiceProcess,
+  scaledOut,
+  settingsOf,
+  simulate,
   startSluice,
   temporaryFolder,
   untilReady,
+  untilUnderLoad,
 } from './pipeline.fixture.ts';
-
-/** Ports that stay the same when a role is killed and started again. */
-interface Ports {
-  readonly mqtt: number;
-  readonly api: number;
-  readonly gateway: number;
-}
-
-async function choosePorts(): Promise<Ports> {
-  return { mqtt: await freePort(), api: await freePort(), gateway: await freePort() };
-}
-
-function settingsOf(ports: Ports, engines: Settings): Settings {
-  return {
-    ...engines,
-    SLUICE_GATEWAY_PORT: `${ports.mqtt}`,
-    SLUICE_API_PORT: `${ports.api}`,
-    SLUICE_OPERATIONS_PORT: '0',
-    SLUICE_PROCESSOR_WINDOWS: '2s,10s,1m',
-    SLUICE_PROCESSOR_GRACE: '500ms',
-    SLUICE_PROCESSOR_MAX_AGE: '6d',
-  };
-}
-
-function scaledOut(brokers: string, url: string): Settings {
-  const name = `test-${Math.random().toString(36).slice(2, 10)}`;
-  return {
-    SLUICE_EVENT_LOG_KIND: 'kafka',
-    SLUICE_EVENT_LOG_BROKERS: brokers,
-    SLUICE_EVENT_LOG_TOPIC_PREFIX: name,
-    SLUICE_METRIC_STORE_KIND: 'influxdb',
-    SLUICE_METRIC_STORE_URL: url,
-    SLUICE_METRIC_STORE_DATABASE: name,
-    SLUICE_PROCESSOR_GROUP: name,
-  };
-}
-
-function simulate(settings: Settings, ...options: readonly string[]): SluiceProcess {
-  return startSluice(['simulate', ...options], settings);
-}
-
-async function expectPass(run: SluiceProcess): Promise<void> {
-  expect(await run.ended, run.output()).toBe(0);
-  expect(run.output()).toMatch(
-    /0 messages missing, \d+ counted twice, 0 aggregates differ\n(.*\n)*verdict +PASS/,
-  );
-}
-
-/** The fleet was cut off in mid-run, so the test has tested something. */
-function expectConnectionsLost(run: SluiceProcess): void {
-  expect(run.output()).toMatch(/^connections +lost/m);
-}
-
-/** Waits until a running simulation has had some acknowledgements. */
-async function untilUnderLoad(run: SluiceProcess): Promise<void> {
-  await expect
-    .poll(() => run.output(), { timeout: 30_000, interval: 100 })
-    .toMatch(/[1-9][\d,]* acknowledged/);
-}
 
 /** A gateway, two processors and an API, each a process of its own, sharing what the engines hold. */
 class ScaledOutRoles {
@@ -130,18 +78,28 @@ describe('embedded, in one process', () => {
     const ports = await choosePorts();
     const settings = settingsOf(ports, { SLUICE_DATA_FOLDER: await temporaryFolder() });
     let all = await startAll(settings, ports);
-    const run = simulate(
-      settings,
-      '--devices',
-      '50',
-      '--rate',
-      '1000',
-      '--duration',
-      '15s',
-      '--allow-duplicates',
-    );
+    const run = simulate(settings, '--devices', '50', '--rate', '1000', '--duration', '15s');
     for (const ms of KILLS_AFTER_MS) {
       await untilUnderLoad(run);
+      await delay(ms);
+      await kill(all);
+      all = await startAll(settings, ports);
+    }
+    await expectPass(run);
+    expectConnectionsLost(run);
+  });
+
+  test('kill -9 several times within one window and across checkpoints counts everything once', async () => {
+    const ports = await choosePorts();
+    const settings = {
+      ...settingsOf(ports, { SLUICE_DATA_FOLDER: await temporaryFolder() }),
+      SLUICE_PROCESSOR_WINDOWS: '20s,1m,1h',
+      SLUICE_PROCESSOR_CHECKPOINT_INTERVAL: '500ms',
+    };
+    let all = await startAll(settings, ports);
+    const run = simulate(settings, '--devices', '50', '--rate', '1000', '--duration', '20s');
+    await untilUnderLoad(run);
+    for (const ms of [400, 1_500, 700, 2_300, 1_100]) {
       await delay(ms);
       await kill(all);
       all = await startAll(settings, ports);
@@ -162,8 +120,7 @@ describe.skipIf(!isScaledOutHere)('on Kafka and InfluxDB, a gateway, two process
 
   test('kill -9 of the gateway under load loses nothing that was acknowledged', async () => {
     const roles = await ScaledOutRoles.start(inject('kafkaBrokers'), inject('influxdbUrl'));
-    const load = ['--devices', '50', '--rate', '1000', '--duration', '15s', '--allow-duplicates'];
-    const run = simulate(roles.settings, ...load);
+    const run = simulate(roles.settings, '--devices', '50', '--rate', '1000', '--duration', '15s');
     for (const ms of KILLS_AFTER_MS) {
       await untilUnderLoad(run);
       await delay(ms);
@@ -185,16 +142,7 @@ describe.skipIf(!isScaledOutHere)('on Kafka and InfluxDB, a gateway, two process
       const isKafka = name === 'kafka';
       const brokers = isKafka ? address : inject('kafkaBrokers');
       const { settings } = await ScaledOutRoles.start(brokers, isKafka ? inject('influxdbUrl') : address);
-      const run = simulate(
-        settings,
-        '--devices',
-        '50',
-        '--rate',
-        '500',
-        '--duration',
-        '35s',
-        '--allow-duplicates',
-      );
+      const run = simulate(settings, '--devices', '50', '--rate', '500', '--duration', '35s');
       await untilUnderLoad(run);
       service.stop();
       await delay(20_000);
