@@ -42,7 +42,9 @@ const flags = new Command('chaos')
   .parse()
   .opts<Flags>();
 
-process.exitCode = await main();
+const exitCode = await main();
+await new Promise((resolve) => process.stdout.write('', resolve));
+process.exit(exitCode);
 
 async function main(): Promise<number> {
   const interruption = new AbortController();

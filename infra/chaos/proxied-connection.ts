@@ -38,8 +38,8 @@ export class ProxiedConnection {
 
   /** Resets both sides. */
   cut(): void {
-    this.#client.resetAndDestroy();
-    this.#server.resetAndDestroy();
+    reset(this.#client);
+    reset(this.#server);
   }
 
   #forward(from: Socket, to: Socket, isAnswer: boolean): void {
@@ -54,7 +54,7 @@ export class ProxiedConnection {
       }
     });
     from.on('end', () => to.end());
-    from.on('error', () => to.resetAndDestroy());
+    from.on('error', () => reset(to));
     from.on('close', () => to.destroySoon());
   }
 
@@ -80,4 +80,10 @@ export class ProxiedConnection {
     }
     from.resume();
   }
+}
+
+/** Ends a connection with RST where that is possible: Node 20 leaves a socket half closed for ever that is reset after its end. */
+export function reset(socket: Socket): void {
+  if (socket.connecting || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }

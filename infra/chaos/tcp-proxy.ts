@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { type Impairment, ProxiedConnection } from './proxied-connection.ts';
+import { type Impairment, ProxiedConnection, reset } from './proxied-connection.ts';
 
 const HOST = '127.0.0.1';
 const CONNECT_DEADLINE_MS = 2_000;
@@ -76,8 +76,8 @@ export class TcpProxy {
   async #accept(client: Socket): Promise<void> {
     const server = this.#impairment.kind === 'refusing' ? undefined : await this.#connectTarget();
     if (server === undefined || client.destroyed || this.#impairment.kind === 'refusing') {
-      server?.resetAndDestroy();
-      client.resetAndDestroy();
+      if (server !== undefined) reset(server);
+      reset(client);
       return;
     }
     const connection: ProxiedConnection = new ProxiedConnection(
