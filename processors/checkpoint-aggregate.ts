@@ -5,16 +5,15 @@ import { UnreadableDistributionError } from '../metric-store/errors.ts';
 import type { CheckpointReader } from './checkpoint-reader.ts';
 import {
   FLOAT64,
-  formOf,
   fromForm,
   inForm,
   MAX_DECIMALS,
-  readAscending,
+  putIntoForm,
   readInForm,
-  sortAscending,
+  readValues,
   type ValueForm,
-  writeAscending,
   writeInForm,
+  writeValues,
 } from './checkpoint-values.ts';
 import type { CheckpointWriter } from './checkpoint-writer.ts';
 
@@ -26,7 +25,7 @@ const NO_DEVIATION = 0x40;
 const UNUSED = 0x80;
 
 /** One aggregate is written at a time, and synchronously. */
-const ascending = new Float64Array(MAX_RAW_VALUES);
+const inOneForm = new Float64Array(MAX_RAW_VALUES);
 
 /** The window that an aggregate belongs to, ms. */
 export interface WindowSpan {
@@ -38,7 +37,9 @@ export interface WindowSpan {
 export function writeAggregate(writer: CheckpointWriter, aggregate: Aggregate, window: WindowSpan): void {
   const { count, sum, min, max, first, firstAt, last, lastAt, m2, distribution } = aggregate;
   const isSketch = distribution.kind === 'sketch';
-  const form = formOf(isSketch ? [min, max, first, last] : distribution.values);
+  const values = isSketch ? [min, max, first, last] : distribution.values;
+  if (values.length > MAX_RAW_VALUES) throw new RangeError(`${values.length} raw values`);
+  const form = putIntoForm(values, inOneForm);
   const sumInForm = form === FLOAT64 ? Number.NaN : inForm(sum, form);
   const hasSumInForm = !Number.isNaN(sumInForm);
   const hasDeviation = !Object.is(m2, 0);
@@ -52,12 +53,12 @@ export function writeAggregate(writer: CheckpointWriter, aggregate: Aggregate, w
   else writer.float64(sum);
   if (hasDeviation) writer.float64(m2);
   if (isSketch) {
-    for (const value of [min, max, first, last]) writeInForm(writer, inForm(value, form), form);
+    for (let i = 0; i < values.length; i++) writeInForm(writer, inOneForm[i] ?? Number.NaN, form);
     writeSketch(writer, distribution);
-  } else writeRaw(writer, aggregate, distribution.values, form);
+  } else writeRaw(writer, aggregate, values, form);
 }
 
-/** Reads what `writeAggregate` wrote; raw values come in ascending order. */
+/** Reads what `writeAggregate` wrote. */
 export function readAggregate(reader: CheckpointReader, window: WindowSpan): Aggregate {
   const head = reader.byte();
   const form = head & FORM;
@@ -78,39 +79,49 @@ export function readAggregate(reader: CheckpointReader, window: WindowSpan): Agg
 
 type Values = Pick<Aggregate, 'min' | 'max' | 'first' | 'last' | 'distribution'>;
 
-/** Raw values hold the smallest, largest, first and last, so these are given by their places or not at all. */
+/** Raw values hold the smallest, largest, first and last: these are left out, or given by their places. */
 function writeRaw(
   writer: CheckpointWriter,
   { count, min, max, first, last }: Aggregate,
   values: readonly number[],
   form: ValueForm,
 ): void {
-  if (values.length !== count || count > MAX_RAW_VALUES) {
-    throw new RangeError(`${values.length} raw values of ${count} readings`);
-  }
-  for (let i = 0; i < count; i++) ascending[i] = inForm(values[i] ?? Number.NaN, form);
-  sortAscending(ascending, count);
-  if (placeOf(min, count, form) !== 0 || !Object.is(ascending[count - 1], inForm(max, form))) {
+  if (values.length !== count) throw new RangeError(`${values.length} raw values of ${count} readings`);
+  if (!Object.is(smallestOf(values), min) || !Object.is(largestOf(values), max)) {
     throw new RangeError(`${min} and ${max} are not the smallest and largest of the raw values`);
   }
-  writeAscending(writer, ascending, count, form);
-  writer.varint(placeOf(first, count, form));
-  writer.varint(placeOf(last, count, form));
-}
-
-function placeOf(value: number, count: number, form: ValueForm): number {
-  const sought = inForm(value, form);
-  for (let place = 0; place < count; place++) if (Object.is(ascending[place], sought)) return place;
-  throw new RangeError(`${value} is not among the raw values`);
+  writeValues(writer, inOneForm, count, form);
+  writer.varint(placeOf(first, values));
+  writer.varint(placeOf(last, values));
 }
 
 function readRaw(reader: CheckpointReader, count: number, form: ValueForm): Values {
   if (count < 1 || count > MAX_RAW_VALUES) throw reader.damaged(`${count} raw values`);
-  const values = readAscending(reader, count, form);
-  const at = () => values[reader.upTo(count - 1, 'as the place of a value')] ?? Number.NaN;
-  const [first, last] = [at(), at()];
-  const [min = first, max = last] = [values[0], values.at(-1)];
+  const values = readValues(reader, count, form);
+  const valueAtPlace = () => values[reader.upTo(count - 1, 'as the place of a value')] ?? Number.NaN;
+  const [first, last] = [valueAtPlace(), valueAtPlace()];
+  const [min, max] = [smallestOf(values), largestOf(values)];
   return { min, max, first, last, distribution: { kind: 'raw', values } };
+}
+
+/** The first of the smallest. */
+function smallestOf(values: readonly number[]): number {
+  let smallest = Number.POSITIVE_INFINITY;
+  for (const value of values) if (value < smallest) smallest = value;
+  return smallest;
+}
+
+/** The first of the largest. */
+function largestOf(values: readonly number[]): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const value of values) if (value > largest) largest = value;
+  return largest;
+}
+
+function placeOf(value: number, values: readonly number[]): number {
+  const place = values.indexOf(value);
+  if (!Object.is(values[place], value)) throw new RangeError(`${value} is not among the raw values`);
+  return place;
 }
 
 function writeSketch(writer: CheckpointWriter, sketch: Distribution): void {

@@ -27,6 +27,10 @@ export class CheckpointReader {
     return byte;
   }
 
+  word(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
   /** A safe integer >= 0, in its only valid spelling. */
   varint(): number {
     const byte = this.byte();

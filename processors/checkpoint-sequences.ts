@@ -49,9 +49,7 @@ function writeSeen(writer: CheckpointWriter, seen: Uint32Array, top: number): vo
     return;
   }
   writer.varint(BITMAP);
-  for (const word of seen) {
-    for (let shift = 0; shift < WORD_BITS; shift += 8) writer.byte((word >>> shift) & 0xff);
-  }
+  for (const word of seen) writer.word(word);
 }
 
 /** How many bits from `from` downwards, around the end, are alike; at most `most`. */
@@ -73,7 +71,7 @@ function readSeen(reader: CheckpointReader, top: number): Uint32Array {
   const seen = new Uint32Array(WORDS);
   let length = reader.upTo(SEQUENCE_WINDOW, 'numbers seen');
   if (length === BITMAP) {
-    readBitmap(reader, seen);
+    for (let word = 0; word < WORDS; word++) seen[word] = reader.word();
     if (!isSet(seen, top)) throw reader.damaged('the highest number was not seen');
     return seen;
   }
@@ -85,11 +83,6 @@ function readSeen(reader: CheckpointReader, top: number): Uint32Array {
     length = reader.upTo(left, 'numbers in a run');
     if (length === 0) throw reader.damaged('an empty run of numbers');
   }
-}
-
-function readBitmap(reader: CheckpointReader, seen: Uint32Array): void {
-  const bytes = reader.block(BITMAP_BYTES);
-  for (let word = 0; word < WORDS; word++) seen[word] = bytes.readUInt32LE(word * 4);
 }
 
 /** Sets `length` bits from `from` downwards. */

@@ -19,6 +19,13 @@ export class CheckpointWriter {
     this.#bytes[this.#length++] = value;
   }
 
+  /** An integer from 0 to 2^32 - 1. */
+  word(value: number): void {
+    this.#reserve(4);
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += 4;
+  }
+
   /** A safe integer >= 0. */
   varint(value: number): void {
     if (!(value >= 0 && Number.isSafeInteger(value)))

@@ -17,8 +17,8 @@ const CRC_AT = 12;
 const BODY_AT = 16;
 
 /**
- * Encodes a state between two records. Equal states have equal encodings, in whatever order their devices came and
- * their raw values were read. Throws `RangeError` for a state that folding with this configuration cannot give.
+ * Encodes a state between two records. Equal states have equal encodings: no Map's order matters but that of the
+ * metrics of a pane, in which its rows are emitted. Throws `RangeError` for a state that folding with this configuration cannot give.
  */
 export function encodeCheckpoint(state: FoldState, config: FoldConfig): Buffer {
   const writer = new CheckpointWriter(BODY_AT);
@@ -35,7 +35,7 @@ export function encodeCheckpoint(state: FoldState, config: FoldConfig): Buffer {
 
 /**
  * Decodes what `encodeCheckpoint` returned, into a state that shares no memory with `bytes` and goes on exactly as the
- * encoded one would. Raw values come in ascending order. Throws `CheckpointDamagedError`, `CheckpointVersionError`, or
+ * encoded one would. Throws `CheckpointDamagedError`, `CheckpointVersionError`, or
  * `FoldConfigChangedError` when the configuration is not the one that the state was folded with.
  */
 export function decodeCheckpoint(bytes: Buffer, config: FoldConfig): FoldState {
