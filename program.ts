@@ -6,7 +6,9 @@ import { type LoadedConfig, loadConfig } from './config.ts';
 import { createDemoCommand } from './demo.ts';
 import { createLogger } from './logging.ts';
 import type { Role } from './pipeline.ts';
+import { createQuarantineCommand } from './quarantine.ts';
 import { createDevicesCommand, createMetricsCommand, createQueryCommand } from './query/query-command.ts';
+import { createRecomputeCommands } from './recompute.ts';
 import { serve } from './serve.ts';
 import { createSimulateCommand } from './simulator/simulate-command.ts';
 
@@ -49,6 +51,7 @@ export function createProgram(): Command {
     isTerminal: process.stdout.isTTY,
   };
   const asking = { ...output, defaultUrl: () => apiUrlOf(load()) };
+  for (const command of createRecomputeCommands({ ...output, load })) program.addCommand(command);
   const addresses = () => ({ mqttUrl: mqttUrlOf(load()), apiUrl: apiUrlOf(load()) });
   return program
     .addCommand(createDemoCommand({ ...output, load }))
@@ -56,6 +59,7 @@ export function createProgram(): Command {
     .addCommand(createDevicesCommand(asking))
     .addCommand(createMetricsCommand(asking))
     .addCommand(createSimulateCommand({ ...output, defaults: addresses }))
+    .addCommand(createQuarantineCommand({ ...output, load }))
     .addCommand(createConfigCommand({ ...output, load: loadAll }));
 }
 
