@@ -2,10 +2,12 @@ import { afterEach, beforeEach, describe, test } from 'vitest';
 import { appendCases, refusalCases } from './contract/append-cases.contract.ts';
 import { Bench } from './contract/bench.contract.ts';
 import { CASES, type EventLogCase } from './contract/cases.contract.ts';
+import { checkpointCases } from './contract/checkpoint-cases.contract.ts';
 import { deliveryCases, positionCases } from './contract/consume-cases.contract.ts';
 import { faultCases } from './contract/fault-cases.contract.ts';
 import { groupCases } from './contract/group-cases.contract.ts';
 import { lifeCycleCases } from './contract/life-cycle-cases.contract.ts';
+import { offsetCases, startCases } from './contract/start-cases.contract.ts';
 import type { EventLogStorage } from './contract/storage.contract.ts';
 
 export type { EventLogCase } from './contract/cases.contract.ts';
@@ -36,9 +38,12 @@ export function describeEventLogContract(name: string, options: EventLogContract
     appendCases(hold);
     refusalCases(hold);
     positionCases(hold);
+    offsetCases(hold);
+    startCases(hold);
     deliveryCases(hold);
     groupCases(hold);
     faultCases(hold);
+    checkpointCases(hold);
     lifeCycleCases(hold);
   });
 }

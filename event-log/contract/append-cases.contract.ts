@@ -51,29 +51,6 @@ export function appendCases(hold: Hold): void {
     }
   });
 
-  hold('offsetsAt', async (bench) => {
-    const log = await bench.open();
-    const empty = { earliest: 0n, end: 0n, atLogTime: 0n };
-    expect(await log.offsets(bench.topic, 0)).toEqual([empty, empty, empty]);
-    for (let i = 0; i < 5; i++) {
-      await log.append(bench.topic, 1, 'device', value(i));
-      // Far enough apart for log times of their own.
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    const reading = await bench.read(log);
-    await reading.until(5);
-    for (const { offset, logTime } of reading.of(1)) {
-      expect((await log.offsets(bench.topic, logTime))[1]).toEqual({
-        earliest: 0n,
-        end: 5n,
-        atLogTime: offset,
-      });
-    }
-    const beyond = await log.offsets(bench.topic, Date.now() + 3_600_000);
-    expect(beyond).toEqual([empty, { earliest: 0n, end: 5n, atLogTime: 5n }, empty]);
-    await expect(log.offsets('no-such-topic', 0)).rejects.toThrow(UnknownTopicError);
-  });
-
   hold('logTime', async (bench) => {
     const log = await bench.open();
     const before = Date.now();

@@ -53,37 +53,6 @@ export function positionCases(hold: Hold): void {
     expect(second.of(0).map(({ value }) => numberOf(value))).toEqual(numbers(0, 10));
   });
 
-  hold('start', async (bench) => {
-    const log = await bench.open();
-    await appendNumbers(log, bench.topic, 0, 0, 10);
-    const first = await bench.read(log, {
-      startAt: (partition) => (partition === 0 ? 7n : undefined),
-      commitOf: (batch) => ({ offset: endOf(batch), metadata: '' }),
-    });
-    await first.until(3);
-    await first.close();
-    expect(first.of(0).map(({ value }) => numberOf(value))).toEqual(numbers(7, 10));
-    const second = await bench.read(log, {
-      startAt: (_, committed) => (committed === undefined ? undefined : committed.offset - 8n),
-    });
-    await second.until(8);
-    expect(second.of(0).map(({ value }) => numberOf(value))).toEqual(numbers(2, 10));
-  });
-
-  hold('ephemeral', async (bench) => {
-    const log = await bench.open();
-    await appendNumbers(log, bench.topic, 0, 0, 5);
-    for (let round = 0; round < 2; round++) {
-      const reading = await bench.read(log, {
-        isEphemeral: true,
-        commitOf: (batch) => ({ offset: endOf(batch), metadata: 'gone' }),
-      });
-      await reading.until(5);
-      await reading.close();
-      expect(reading.assigned.get(0)).toBeUndefined();
-    }
-  });
-
   hold('groups', async (bench) => {
     const log = await bench.open();
     const commitOf = (batch: RecordBatch) => ({ offset: endOf(batch), metadata: '' });

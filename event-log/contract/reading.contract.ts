@@ -8,7 +8,10 @@ export interface ReadOptions {
   before?(batch: RecordBatch): Promise<void>;
   commitOf?(batch: RecordBatch): Commit;
   /** Where to start, given what is committed. */
-  startAt?(partition: number, committed: Commit | undefined): bigint | undefined;
+  startAt?(
+    partition: number,
+    committed: Commit | undefined,
+  ): bigint | undefined | Promise<bigint | undefined>;
   readonly isEphemeral?: boolean;
 }
 

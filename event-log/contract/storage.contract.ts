@@ -17,6 +17,8 @@ export interface EventLogStorage {
   /** Makes the backend refuse or ignore writes until `makeAvailable`. */
   makeUnavailable?(): Promise<void>;
   makeAvailable?(): Promise<void>;
+  /** Removes the records of a topic that are there, as retention does; they may be there for a while yet. */
+  expire?(topic: string): Promise<void>;
   /** Removes the storage. Every log opened on it is closed by then. */
   cleanUp(): Promise<void>;
 }

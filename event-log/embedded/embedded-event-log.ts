@@ -1,11 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { withDeadline } from '../deadline.ts';
 import {
   EventLogClosedError,
   EventLogFolderError,
-  EventLogUnavailableError,
   GroupBusyError,
   RecordTooLargeError,
   UnknownPartitionError,
@@ -95,7 +94,9 @@ class EmbeddedEventLog implements EventLog {
   constructor(store: Store, lock: FolderLock, options: EmbeddedEventLogOptions) {
     this.#store = store;
     this.#lock = lock;
-    this.#checkpoints = new Checkpoints(store);
+    const appendTimeoutMs = options.appendTimeoutMs ?? APPEND_TIMEOUT_MS;
+    // Its share of a slow disk besides the appends.
+    this.#checkpoints = new Checkpoints(store, 2 * appendTimeoutMs);
     this.#topics = new Map(options.topics.map((spec) => [spec.name, openTopic(store, spec)]));
     const clock = options.clock ?? Date.now;
     const commit = new AppendCommit(store, (topic, partition) => this.#log(topic, partition), clock);
@@ -104,7 +105,7 @@ class EmbeddedEventLog implements EventLog {
       maxBatchRecords: MAX_COMMIT_RECORDS,
       maxBatchBytes: MAX_COMMIT_BYTES,
       maxPendingBytes: options.maxPendingBytes ?? MAX_PENDING_BYTES,
-      appendTimeoutMs: options.appendTimeoutMs ?? APPEND_TIMEOUT_MS,
+      appendTimeoutMs,
     });
     const retained = [...this.#topics.values()].flatMap(({ spec, logs }) =>
       logs.map((log) => ({ log, retentionMs: spec.retentionMs })),
@@ -163,18 +164,8 @@ class EmbeddedEventLog implements EventLog {
 
   async ping(): Promise<void> {
     this.#refuseWhenClosed();
-    const deadline = new AbortController();
-    const late = delay(PING_TIMEOUT_MS, undefined, { signal: deadline.signal }).then(() => {
-      throw new EventLogUnavailableError(`the event log was not writable within ${PING_TIMEOUT_MS} ms`);
-    });
     const probe = this.#store.write([{ kind: 'put', key: PROBE_KEY, value: Buffer.alloc(1) }], 'growth');
-    try {
-      await Promise.race([probe, late]);
-    } finally {
-      deadline.abort();
-      late.catch(() => undefined);
-      probe.catch(() => undefined);
-    }
+    await withDeadline(probe, PING_TIMEOUT_MS, `the event log was not writable within ${PING_TIMEOUT_MS} ms`);
   }
 
   close(): Promise<void> {
@@ -187,6 +178,7 @@ class EmbeddedEventLog implements EventLog {
     await Promise.all([...this.#consumers.values()].map((consumer) => consumer.close()));
     this.#isDrained = true;
     await this.#appends.close();
+    await this.#checkpoints.close();
     await this.#retention.close();
     await this.#store.close();
     await this.#lock.release();

@@ -20,6 +20,11 @@ export interface CheckpointStoreOptions {
 
 type Slot = 0 | 1;
 
+/** Where the newest checkpoint of a group's partition is. */
+interface Newest {
+  slot: Slot | undefined;
+}
+
 const MAX_KEY_BYTES = 1024;
 /** As many as may wait to be written when all partitions are saved at once; they are sent one after the other. */
 const MAX_PENDING_BYTES = 8 * MAX_CHECKPOINT_BYTES;
@@ -44,9 +49,10 @@ export class CheckpointStore {
   readonly #options: CheckpointStoreOptions;
   readonly #lane: WriterLane;
   readonly #loads = pLimit(LOADS_AT_ONCE);
-  readonly #closing = new AbortController();
-  /** Where the newest checkpoint of a group's partition is, as far as known. */
-  readonly #newest = new Map<string, Slot | undefined>();
+  readonly #loading = new Set<AbortController>();
+  #closed = false;
+  /** By group and partition, as far as known. */
+  readonly #newest = new Map<string, Newest>();
 
   constructor(options: CheckpointStoreOptions) {
     this.#options = options;
@@ -65,10 +71,12 @@ export class CheckpointStore {
     checkCheckpointSize(checkpoint);
     const name = nameOf(group, partition);
     if (!this.#newest.has(name)) await this.load(group, partition);
-    const slot = this.#newest.get(name) === 0 ? 1 : 0;
+    // Held by reference: when it is forgotten meanwhile, this says nothing about what is known by then.
+    const newest = this.#newest.get(name);
+    const slot = newest?.slot === 0 ? 1 : 0;
     const value = Buffer.from(checkpoint.buffer, checkpoint.byteOffset, checkpoint.byteLength);
     await this.#lane.append(this.#options.topic.name, partition, keyOf(group, partition, slot), value);
-    this.#newest.set(name, slot);
+    if (newest !== undefined) newest.slot = slot;
   }
 
   /** Newest first, at most two. Rejects with `EventLogUnavailableError` after 10 s. */
@@ -76,15 +84,14 @@ export class CheckpointStore {
     this.#checkPartition(partition);
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), LOAD_DEADLINE_MS);
-    const close = () => deadline.abort();
-    this.#closing.signal.addEventListener('abort', close, { once: true });
+    this.#loading.add(deadline);
     try {
       const found = await this.#loads(() => this.#loadUntil(deadline.signal, group, partition));
-      this.#newest.set(nameOf(group, partition), found[0]?.slot);
+      this.#newest.set(nameOf(group, partition), { slot: found[0]?.slot });
       return found.map(({ value }) => value);
     } finally {
       clearTimeout(timer);
-      this.#closing.signal.removeEventListener('abort', close);
+      this.#loading.delete(deadline);
     }
   }
 
@@ -94,7 +101,8 @@ export class CheckpointStore {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#closed = true;
+    for (const load of this.#loading) load.abort();
     await this.#lane.close();
   }
 
@@ -110,7 +118,7 @@ export class CheckpointStore {
       await pause(retryMs, signal);
       retryMs = Math.min(2 * retryMs, LAST_RETRY_MS);
     }
-    if (this.#closing.signal.aborted) throw new EventLogClosedError('the event log is closed');
+    if (this.#closed) throw new EventLogClosedError('the event log is closed');
     throw new EventLogUnavailableError(
       `Kafka: no checkpoint of ${group} could be read within ${LOAD_DEADLINE_MS} ms: ${messageOf(failure)}`,
       { cause: failure },

@@ -1,4 +1,4 @@
-import { EventLogUnavailableError } from '../errors.ts';
+import { withDeadline as rejectAfter } from '../deadline.ts';
 
 /** Connecting a socket to a broker, and the first exchange on it. */
 export const CONNECTION_TIMEOUT_MS = 4_000;
@@ -13,19 +13,8 @@ export const ACKS_TIMEOUT_MS = 5_000;
  * Settles as `work` does, or rejects with `EventLogUnavailableError` after `ms`. kafkajs has waits without an
  * end of their own (SASL exchanges, `disconnect` with a request in flight), so nothing of it is awaited bare.
  */
-export async function withDeadline<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new EventLogUnavailableError(`Kafka: ${what} took more than ${ms} ms`)),
-      ms,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+export function withDeadline<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
+  return rejectAfter(work, ms, `Kafka: ${what} took more than ${ms} ms`);
 }
 
 /** Waits until `work` settles, either way, but no longer than `ms`. Leaves no timer behind. */

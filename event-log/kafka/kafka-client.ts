@@ -65,6 +65,8 @@ function trackedSocket(args: ISocketFactoryArgs, sockets: Set<net.Socket>): net.
     : net.connect({ host, port }, onConnect);
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  // kafkajs unrefs a socket each time it finds it dead, for which Node suspects a leak of listeners.
+  socket.setMaxListeners(0);
   sockets.add(socket);
   socket.once('close', () => sockets.delete(socket));
   return socket;

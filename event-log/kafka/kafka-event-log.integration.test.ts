@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import kafkajs from 'kafkajs';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { describeEventLogContract } from '../event-log.contract.ts';
@@ -105,6 +106,7 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
         }),
       makeUnavailable: () => kafka.suspend(),
       makeAvailable: async () => kafka.resume(),
+      expire: (topic) => deleteRecords(kafka.brokers, topic),
       cleanUp: async () => {},
     }),
   });
@@ -195,6 +197,19 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
     expect(new Set(after)).toEqual(new Set(['taken over']));
   });
 });
+
+/** Removes what is in the topic's partitions. */
+async function deleteRecords(brokers: string, topic: string): Promise<void> {
+  const admin = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING }).admin();
+  await admin.connect();
+  const offsets = await admin.fetchTopicOffsets(topic);
+  const partitions = offsets.filter(({ high, low }) => high !== low);
+  await admin.deleteTopicRecords({
+    topic,
+    partitions: partitions.map(({ partition, high }) => ({ partition, offset: high })),
+  });
+  await admin.disconnect();
+}
 
 function keep(reason: unknown): void {
   unhandled.push(reason);

@@ -34,7 +34,8 @@ export class WriterLane {
   readonly #commits: GroupCommit;
   readonly #maxBatchBytes: Map<string, number>;
   readonly #logger: Logger;
-  #failing = false;
+  /** Partitions whose latest append failed. */
+  readonly #failing = new Set<string>();
 
   constructor(options: WriterLaneOptions) {
     this.#producer = new RenewableProducer(options.connection);
@@ -73,7 +74,6 @@ export class WriterLane {
         .filter(({ queue, count }) => this.#settle(queue, count, results, outcomes))
         .map(({ queue }) => queue);
     }
-    if (outcomes.every((outcome) => typeof outcome === 'bigint')) this.#recovered();
     return outcomes;
   }
 
@@ -99,7 +99,6 @@ export class WriterLane {
         cause instanceof EventLogError
           ? cause
           : new EventLogUnavailableError(`Kafka did not confirm an append: ${messageOf(cause)}`, { cause });
-      this.#report(error);
       return error;
     }
   }
@@ -115,9 +114,10 @@ export class WriterLane {
     if (typeof outcome === 'bigint') {
       let offset = outcome;
       for (const index of queue.take(count)) outcomes[index] = offset++;
+      this.#noteSuccess(queue);
       return !queue.isDone;
     }
-    this.#report(outcome);
+    this.#noteFailure(queue, outcome);
     // Only those sent are refused for good; the rest stay undecided, which `GroupCommit` retries.
     for (const index of queue.take(count)) outcomes[index] = outcome;
     return false;
@@ -151,16 +151,15 @@ export class WriterLane {
     );
   }
 
-  #report(error: EventLogError): void {
-    if (this.#failing) return;
-    this.#failing = true;
-    this.#logger.warn({ err: error }, 'appending to Kafka fails');
+  /** One line when the first partition fails, and one when the last works again. */
+  #noteFailure({ topic, partition }: PartitionQueue, error: EventLogError): void {
+    if (this.#failing.size === 0) this.#logger.warn({ err: error }, 'appending to Kafka fails');
+    this.#failing.add(resultKey(topic, partition));
   }
 
-  #recovered(): void {
-    if (!this.#failing) return;
-    this.#failing = false;
-    this.#logger.info('appending to Kafka works again');
+  #noteSuccess({ topic, partition }: PartitionQueue): void {
+    if (this.#failing.size === 0 || !this.#failing.delete(resultKey(topic, partition))) return;
+    if (this.#failing.size === 0) this.#logger.info('appending to Kafka works again');
   }
 }
 
