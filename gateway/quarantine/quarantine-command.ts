@@ -153,10 +153,8 @@ function redrive(
 ): Promise<boolean> {
   return withQuarantine(async (open) => {
     const run = new Redrive({ ...open, selection, isForced: force, clock: Date.now });
-    const found = await run.survey();
-    const count = total(found);
-    const question = `redrive ${count} event${count === 1 ? '' : 's'} (${formatReasons(found)})?`;
-    if (count > 0 && !yes && !(await confirm?.(question))) {
+    await run.survey();
+    if (!yes && !(await isConfirmed(run, confirm))) {
       write('nothing was redriven\n');
       return true;
     }
@@ -167,6 +165,18 @@ function redrive(
     }
     return run.report.unusable.size === 0;
   });
+}
+
+async function isConfirmed(
+  run: Redrive,
+  confirm: QuarantineCommandDependencies['confirm'],
+): Promise<boolean> {
+  const found = await run.count();
+  const count = total(found);
+  // There is nothing to ask about, and the report says so.
+  if (count === 0) return true;
+  const question = `redrive ${count} event${count === 1 ? '' : 's'} (${formatReasons(found)})?`;
+  return (await confirm?.(question)) ?? false;
 }
 
 function reasonOption(): Option {

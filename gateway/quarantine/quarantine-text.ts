@@ -3,7 +3,7 @@ import type { QuarantineEvent, QuarantineReason } from '../../event-log/quaranti
 import { formatEventId } from './event-id.ts';
 import { hexDump } from './hex-dump.ts';
 import type { ListedEvent } from './quarantine-listing.ts';
-import { MAX_REDRIVEN, type RedriveReport } from './redrive.ts';
+import type { RedriveReport } from './redrive.ts';
 
 /** Everything about one event, with its payload as text or else as a hex dump. */
 export function formatEvent(listed: ListedEvent): string {
@@ -44,7 +44,7 @@ function formatState({ redriven }: ListedEvent): string {
 
 /** What a redrive did, and what it left. */
 export function formatReport(report: RedriveReport): string {
-  const { redriven, alreadyRedriven, unrecognisable, unusable, examples, left } = report;
+  const { redriven, alreadyRedriven, unrecognisable, unusable, examples } = report;
   const count = total(unusable);
   const reasons = count > 0 ? ` (${formatReasons(unusable)})` : '';
   const lines = [
@@ -59,7 +59,6 @@ export function formatReport(report: RedriveReport): string {
       `${unrecognisable} of those already redriven have messages with neither "seq" nor "ts", which would count again; --force redrives them all the same`,
     );
   }
-  if (left > 0) lines.push(`${left} are left: one run takes up ${MAX_REDRIVEN}; run it again for the next`);
   return `${lines.join('\n')}\n`;
 }
 
