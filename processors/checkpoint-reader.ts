@@ -15,7 +15,7 @@ export class CheckpointReader {
     this.#at = from;
   }
 
-  /** The error for bytes that end before the position reached, to be thrown. */
+  /** The error for what was read last, to be thrown. */
   damaged(what: string, options?: ErrorOptions): CheckpointDamagedError {
     return new CheckpointDamagedError(this.#at, what, options);
   }
@@ -63,7 +63,10 @@ export class CheckpointReader {
 
   /** How many elements follow, each of at least one byte. */
   count(what: string): number {
-    return this.upTo(this.#bytes.length - this.#at, what);
+    const count = this.varint();
+    const most = this.#bytes.length - this.#at;
+    if (count > most) throw this.damaged(`${count} ${what} in ${most} bytes`);
+    return count;
   }
 
   float64(): number {

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import type { LogRecord } from '../event-log/event-log.ts';
 import { encodeTelemetryEvent, encodeTick } from '../event-log/telemetry-event.ts';
@@ -99,3 +100,10 @@ export const reachableState = foldRun.map(({ config, records }) => {
   foldOn(config, state, records);
   return { config, state };
 });
+
+/** Makes length and checksum fit the bytes. */
+export function sealed(bytes: Buffer): Buffer {
+  bytes.writeUInt32LE(bytes.length, 8);
+  bytes.writeUInt32LE(crc32(bytes.subarray(16), crc32(bytes.subarray(0, 12))), 12);
+  return bytes;
+}

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { foldOn, foldRun, reachableState } from './checkpoint.fixture.ts';
+import { foldOn, foldRun, reachableState, sealed } from './checkpoint.fixture.ts';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { GOLDEN_CONFIG, goldenState } from './checkpoint-golden.fixture.ts';
 import { CheckpointVersionError, FoldConfigChangedError } from './errors.ts';
@@ -122,8 +121,7 @@ describe('the bytes of version 1', () => {
   test('of another version are refused as such', () => {
     const bytes = Buffer.from(golden, 'hex');
     bytes.writeUInt32LE(2, 4);
-    bytes.writeUInt32LE(crc32(bytes.subarray(16), crc32(bytes.subarray(0, 12))), 12);
-    expect(() => decodeCheckpoint(bytes, GOLDEN_CONFIG)).toThrow(CheckpointVersionError);
+    expect(() => decodeCheckpoint(sealed(bytes), GOLDEN_CONFIG)).toThrow(CheckpointVersionError);
     expect(() => decodeCheckpoint(bytes, GOLDEN_CONFIG)).toThrow(/of version 2.*reads version 1/);
   });
 });

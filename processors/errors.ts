@@ -14,7 +14,7 @@ export abstract class ProcessorError extends Error {
 export class CheckpointDamagedError extends ProcessorError {
   readonly code = 'PROCESSOR_CHECKPOINT_DAMAGED';
   readonly retryable = false;
-  /** Position of the first byte that cannot be right, as far as that is known. */
+  /** Position in the bytes at which reading stopped. */
   readonly at: number;
 
   constructor(at: number, what: string, options?: ErrorOptions) {

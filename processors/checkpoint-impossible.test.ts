@@ -1,0 +1,264 @@
+import { describe, expect, test } from 'vitest';
+import { sealed } from './checkpoint.fixture.ts';
+import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import { GOLDEN_CONFIG, goldenState } from './checkpoint-golden.fixture.ts';
+import { CheckpointWriter } from './checkpoint-writer.ts';
+import { CheckpointDamagedError } from './errors.ts';
+import { type FoldConfig, foldFingerprint } from './fold-config.ts';
+import { createFoldState } from './fold-state.ts';
+
+const BODY_AT = 16;
+const LOG_TIME = 1_732_460_000_000;
+
+/** A checkpoint with one device and one metric, up to where `rest` goes on, which is what is remembered of the device. */
+function checkpointOf(rest: (writer: CheckpointWriter) => void, config: FoldConfig = CONFIG): Buffer {
+  return wholeOf((writer) => {
+    writer.offset(7n);
+    writer.time(LOG_TIME);
+    for (const name of ['d', 'm']) {
+      writer.varint(1);
+      writer.text(name);
+    }
+    rest(writer);
+  }, config);
+}
+
+/** A checkpoint whose body goes on with `rest` behind the fingerprint. */
+function wholeOf(rest: (writer: CheckpointWriter) => void, config: FoldConfig = CONFIG): Buffer {
+  const writer = new CheckpointWriter(BODY_AT);
+  writer.text(foldFingerprint(config));
+  rest(writer);
+  const bytes = writer.bytes();
+  bytes.write('SLCP', 'latin1');
+  bytes.writeUInt32LE(1, 4);
+  return sealed(bytes);
+}
+
+const CONFIG: FoldConfig = { ...GOLDEN_CONFIG, windowsMs: [10_000] };
+
+/** The varints that a checkpoint goes on with, and float64 where marked. */
+type Parts = readonly (number | { readonly time: number } | { readonly float64: number })[];
+
+function writeParts(writer: CheckpointWriter, parts: Parts): void {
+  for (const part of parts) {
+    if (typeof part === 'number') writer.varint(part);
+    else if ('time' in part) writer.float64(part.time);
+    else writer.float64(part.float64);
+  }
+}
+
+const NEVER = { time: Number.NEGATIVE_INFINITY };
+const CLOSES_AT = { time: LOG_TIME };
+/** No device is remembered; nothing was closed early; one group of one pane of device 0, not late, with one metric. */
+const ONE_PANE: Parts = [0, 0, NEVER, 1, CLOSES_AT, 1, 0, 0, 0, 1];
+/** The metric, and a reading 1 without decimals at the start of the window. */
+const READING: Parts = [0, 0x60, 1, 0, 0, 2, 2, 0, 0];
+
+describe('a value that cannot be is refused as such', () => {
+  const cases: Record<string, readonly [refusal: string, parts: Parts]> = {
+    'a device that starts with an unknown bit': ['a device that starts with 20', [0x14]],
+    'a device with runs that is not remembered': ['a device that starts with 1', [1]],
+    'a flag that is neither 0 nor 1': ['2 as a flag where at most 1 can be', [5, 0, 7, 2]],
+    'a run of more numbers than a window has': [
+      '1025 numbers seen where at most 1024 can be',
+      [5, 0, 7, 0, 1_025],
+    ],
+    'a run that leaves the window': ['25 numbers in a run where at most 24 can be', [5, 0, 7, 0, 1_000, 25]],
+    'an empty run': ['an empty run of numbers', [5, 0, 7, 0, 1_000, 0]],
+    'a time before all time': ['the time -13', [5, 2 ** 53 - 1, 7, 1, 2 ** 53 - 2, 1_024]],
+    'more hashes than are remembered': ['65 hashes of payloads where at most 64 can be', [0x0c, 0, 65, 0]],
+    'a place beyond the hashes': ['64 as the next place where at most 63 can be', [0x0c, 0, 0, 64]],
+    'a place that is not the next': ['place 0 of 1 is next', [0x0c, 0, 1, 0, { float64: 5 }]],
+    'a hash that is no integer': ['the hash 0.5', [0x0c, 0, 1, 1, { float64: 0.5 }]],
+    'a negative hash': ['the hash -1', [0x0c, 0, 1, 1, { float64: -1 }]],
+    'a time that is no integer': ['0.5 where a time belongs', [0, 0, { time: 0.5 }]],
+    'a time beyond all time': ['Infinity where a time belongs', [0, 0, { time: Number.POSITIVE_INFINITY }]],
+    'more groups of panes than bytes': [
+      '1000000000 groups of panes in 0 bytes',
+      [0, 0, NEVER, 1_000_000_000],
+    ],
+    'panes that close at no end of a window': [
+      'panes that close at 1732460000001',
+      [0, 0, NEVER, 1, { time: LOG_TIME + 1 }, 0],
+    ],
+    'panes that never close': ['panes that close at -Infinity', [0, 0, NEVER, 1, NEVER, 0]],
+    'groups out of order': [
+      'panes that close at 1732459990000',
+      [0, 0, NEVER, 2, CLOSES_AT, 0, { time: LOG_TIME - 10_000 }, 0],
+    ],
+    'a group twice': ['panes that close at 1732460000000', [0, 0, NEVER, 2, CLOSES_AT, 0, CLOSES_AT, 0]],
+    'more panes than bytes': ['1000000000 panes in 0 bytes', [0, 0, NEVER, 1, CLOSES_AT, 1_000_000_000]],
+    'a device without a name': ['name 1 of 1', [0, 0, NEVER, 1, CLOSES_AT, 1, 1, 0, 0, 1, ...READING]],
+    'a window before all time': [
+      'a window that starts at -11258997335966250000',
+      [0, 0, NEVER, 1, CLOSES_AT, 1, 0, 2 ** 50, 0, 1, ...READING],
+    ],
+    'a pane twice': [
+      'd has the pane 1732459990000 twice',
+      [0, 0, NEVER, 1, CLOSES_AT, 2, 0, 0, 0, 1, ...READING, 0, 0, 0, 1, ...READING],
+    ],
+    'more metrics than bytes': ['1000000000 metrics in 0 bytes', [...ONE_PANE.slice(0, -1), 1_000_000_000]],
+    'a metric without a name': ['name 1 of 1', [...ONE_PANE, 1, ...READING.slice(1)]],
+    'a metric twice': ['the metric m twice in a pane', [...ONE_PANE.slice(0, -1), 2, ...READING, ...READING]],
+    'an unknown form of values': [
+      'an aggregate that starts with 106',
+      [...ONE_PANE, 0, 0x6a, 1, 0, 0, 2, 2, 0, 0],
+    ],
+    'no readings': ['0 raw values', [...ONE_PANE, 0, 0x60, 0, 0, 0, 2, 0, 0]],
+    'more raw values than are kept': [
+      '65 raw values',
+      [...ONE_PANE, 0, 0x60, 65, 0, 0, 2, ...Array(65).fill(2), 0, 0],
+    ],
+    'a first reading behind the window': [
+      '10000 ms after the start of the window where at most 9999 can be',
+      [...ONE_PANE, 0, 0x60, 1, 10_000, 0, 2, 2, 0, 0],
+    ],
+    'a last reading behind the window': [
+      '9999 ms after the first where at most 9998 can be',
+      [...ONE_PANE, 0, 0x60, 1, 1, 9_999, 2, 2, 0, 0],
+    ],
+    'an integer beyond all values': [
+      '4503599627370495 stands for no value',
+      [...ONE_PANE, 0, 0x60, 1, 0, 0, 2, 2 ** 53 - 2, 0, 0],
+    ],
+    'a sum beyond all values': [
+      '4503599627370495 stands for no value',
+      [...ONE_PANE, 0, 0x60, 1, 0, 0, 2 ** 53 - 2, 2, 0, 0],
+    ],
+    'a first value that is not there': [
+      '1 as the place of a value where at most 0 can be',
+      [...ONE_PANE, 0, 0x60, 1, 0, 0, 2, 2, 1, 0],
+    ],
+    'a last value that is not there': [
+      '1 as the place of a value where at most 0 can be',
+      [...ONE_PANE, 0, 0x60, 1, 0, 0, 2, 2, 0, 1],
+    ],
+    'a sum that is no number': [
+      'NaN where a number belongs',
+      [...ONE_PANE, 0, 0x40, 1, 0, 0, { float64: Number.NaN }, 2, 0, 0],
+    ],
+    'a sketch of few values': [
+      'no sketch of 2 values',
+      [...ONE_PANE, 0, 0x70, 2, 0, 0, 2, 2, 2, 2, 2, 4, 2, 2, 0, 0],
+    ],
+    'a sketch of another count': [
+      'a sketch of 69 values, not of 70',
+      [...ONE_PANE, 0, 0x70, 70, 0, 0, 2, 2, 2, 2, 2, 4, 2, 69, 0, 0],
+    ],
+    'a sketch that ends too early': [
+      'truncated',
+      [...ONE_PANE, 0, 0x70, 70, 0, 0, 2, 2, 2, 2, 2, 3, 2, 70, 0],
+    ],
+    'a sketch longer than the checkpoint': [
+      '1000 bytes of a sketch in 4 bytes',
+      [...ONE_PANE, 0, 0x70, 70, 0, 0, 2, 2, 2, 2, 2, 1_000, 2, 70, 0, 0],
+    ],
+    'no sketch where one belongs': [
+      'no sketch of 70 values',
+      [...ONE_PANE, 0, 0x70, 70, 0, 0, 2, 2, 2, 2, 2, 1, 3],
+    ],
+    'a first value above the largest': [
+      '2 and 1 are not between 1 and 1',
+      [...ONE_PANE, 0, 0x70, 70, 0, 0, 2, 2, 2, 4, 2, 4, 2, 70, 0, 0],
+    ],
+    'a last value below the smallest': [
+      '1 and 0 are not between 1 and 1',
+      [...ONE_PANE, 0, 0x70, 70, 0, 0, 2, 2, 2, 2, 0, 4, 2, 70, 0, 0],
+    ],
+    'bytes behind the last level': ['1 bytes follow where none belong', [...ONE_PANE, ...READING, 0]],
+  };
+
+  test.each(Object.entries(cases))('%s', (_, [refusal, parts]) => {
+    const bytes = checkpointOf((writer) => writeParts(writer, parts));
+    const decode = () => decodeCheckpoint(bytes, CONFIG);
+    expect(decode).toThrow(CheckpointDamagedError);
+    expect(decode).toThrow(refusal);
+  });
+
+  test('but for that it is read', () => {
+    const sketch = [...ONE_PANE, 0, 0x70, 70, 0, 0, 2, 2, 2, 2, 2, 4, 2, 70, 0, 0];
+    for (const parts of [[...ONE_PANE, ...READING], sketch, [5, 0, 7, 0, 1_000, 24, 0, NEVER, 0]]) {
+      const bytes = checkpointOf((writer) => writeParts(writer, parts));
+      expect(decodeCheckpoint(bytes, CONFIG).nextOffset).toBe(7n);
+    }
+  });
+
+  test('a device that is remembered from before the first record', () => {
+    const bytes = wholeOf((writer) => {
+      writer.offset(7n);
+      writer.time(Number.NEGATIVE_INFINITY);
+      writer.varint(1);
+      writer.text('d');
+      writeParts(writer, [0, 4, 0, 0, NEVER, 0]);
+    });
+    expect(() => decodeCheckpoint(bytes, CONFIG)).toThrow(/a device last seen at -Infinity/);
+  });
+
+  test('names out of order', () => {
+    for (const names of [
+      ['b', 'a'],
+      ['a', 'a'],
+    ]) {
+      const bytes = wholeOf((writer) => {
+        writer.offset(7n);
+        writer.time(LOG_TIME);
+        writer.varint(names.length);
+        for (const name of names) writer.text(name);
+      });
+      expect(() => decodeCheckpoint(bytes, CONFIG)).toThrow(/names out of order/);
+    }
+  });
+
+  test('more names than bytes, before there is memory for them', () => {
+    const bytes = wholeOf((writer) => {
+      writer.offset(7n);
+      writer.time(LOG_TIME);
+      writer.varint(2 ** 40);
+    });
+    expect(() => decodeCheckpoint(bytes, CONFIG)).toThrow(/1099511627776 names in 0 bytes/);
+  });
+});
+
+describe('a state that the fold cannot give is not encoded', () => {
+  const cases: Record<string, (state: ReturnType<typeof goldenState>) => void> = {
+    'with a pane that is open and will not close': ({ levels }) => levels[0]?.closing.clear(),
+    'with a pane that will close and is not open': ({ levels }) => levels[0]?.panes.clear(),
+    'with a smallest value that is none of the raw ones': ({ levels }) => {
+      for (const pane of levels[0]?.panes.get('counts')?.values() ?? []) {
+        for (const aggregate of pane.metrics.values()) aggregate.min -= 1;
+      }
+    },
+    'with a first value that is none of the raw ones': ({ levels }) => {
+      for (const pane of levels[0]?.panes.get('counts')?.values() ?? []) {
+        for (const aggregate of pane.metrics.values()) aggregate.first += 0.001;
+      }
+    },
+    'with a count that is not that of the raw values': ({ levels }) => {
+      for (const pane of levels[0]?.panes.get('counts')?.values() ?? []) {
+        for (const aggregate of pane.metrics.values()) aggregate.count++;
+      }
+    },
+    'with a log time that is no number': (state) => {
+      state.logTime = Number.NaN;
+    },
+    'with a negative offset': (state) => {
+      state.nextOffset = -1n;
+    },
+    'with a device from the time to come': ({ devices }) => {
+      for (const device of devices.values()) device.lastSeen = LOG_TIME * 2;
+    },
+    'with a highest number that was not seen': ({ devices }) => {
+      for (const { sequences } of devices.values()) for (const { seen } of sequences) seen.fill(0);
+    },
+  };
+
+  test.each(Object.entries(cases))('%s', (_, change) => {
+    const state = goldenState();
+    change(state);
+    expect(() => encodeCheckpoint(state, GOLDEN_CONFIG)).toThrow(RangeError);
+  });
+
+  test('with other resolutions than configured', () => {
+    expect(() => encodeCheckpoint(createFoldState(2), GOLDEN_CONFIG)).toThrow(/2 of 3 levels/);
+  });
+});
