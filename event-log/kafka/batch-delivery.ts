@@ -1,8 +1,9 @@
-import type { Batch, EachBatchPayload, KafkaMessage } from 'kafkajs';
+import type { Batch, EachBatchPayload } from 'kafkajs';
 import type { Commit, ConsumeOptions, LogRecord } from '../event-log.ts';
 import type { OwnedPartition } from './assignment.ts';
 import { pause, REQUEST_TIMEOUT_MS, withDeadline } from './deadline.ts';
-import { isStaleBatch } from './kafkajs-patches.ts';
+import { fetchedFrom, isStaleBatch } from './kafkajs-patches.ts';
+import { visitRecords } from './packed-records.ts';
 
 export interface BatchDelivery {
   readonly payload: EachBatchPayload;
@@ -50,7 +51,8 @@ export async function deliverBatch(delivery: BatchDelivery): Promise<void> {
 async function untilHandled(delivery: BatchDelivery): Promise<{ commit: Commit | undefined } | undefined> {
   const { owned, payload, onBatch, onError } = delivery;
   const { signal, partition } = owned;
-  const records = payload.batch.messages.map((message) => toRecord(message, owned));
+  const records = recordsOf(payload.batch, owned);
+  if (records.length === 0) return { commit: undefined };
   const endOffset = BigInt(payload.batch.highWatermark);
   let retryMs = FIRST_RETRY_MS;
   for (;;) {
@@ -66,13 +68,18 @@ async function untilHandled(delivery: BatchDelivery): Promise<{ commit: Commit |
   }
 }
 
-function toRecord(message: KafkaMessage, owned: OwnedPartition): LogRecord {
-  return {
-    offset: BigInt(message.offset),
-    logTime: owned.advanceLogTime(Number(message.timestamp)),
-    key: message.key ?? NOTHING,
-    value: message.value ?? NOTHING,
-  };
+/** A fetch begins with the record batch that holds the offset asked for, whose first records may lie before it. */
+function recordsOf(batch: Batch, owned: OwnedPartition): LogRecord[] {
+  const records: LogRecord[] = [];
+  const from = fetchedFrom(batch);
+  for (const message of batch.messages) {
+    visitRecords(message, (offset, timestamp, key, value) => {
+      if (offset < from) return;
+      const logTime = owned.advanceLogTime(timestamp);
+      records.push({ offset, logTime, key: key ?? NOTHING, value: value ?? NOTHING });
+    });
+  }
+  return records;
 }
 
 /** Stores a commit; false when the partition is lost, or the consumer closes and the brokers do not answer. */

@@ -1,11 +1,16 @@
 import { createRequire } from 'node:module';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { isStaleBatch, patchKafkajs } from './kafkajs-patches.ts';
+import { PackedRecords } from './packed-records.ts';
 
 const require = createRequire(import.meta.url);
 const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup');
 const RequestQueue = require('kafkajs/src/network/requestQueue');
 const produce = require('kafkajs/src/protocol/requests/produce');
+const Decoder = require('kafkajs/src/protocol/decoder');
+const { RecordBatch } = require('kafkajs/src/protocol/recordBatch/v0');
+const Record = require('kafkajs/src/protocol/recordBatch/record/v0');
+const Encoder = require('kafkajs/src/protocol/encoder');
 const packageFile = require('kafkajs/package.json');
 
 let fetched: () => Promise<object[]> = async () => [];
@@ -87,5 +92,22 @@ describe('a patched kafkajs', () => {
     const group = Object.assign(Object.create(ConsumerGroup.prototype), { offsetManager: {} });
     fetched = vi.fn().mockRejectedValue(new Error('fetch failed'));
     await expect(group.fetch(1)).rejects.toThrow('fetch failed');
+  });
+
+  test('hands on each record batch packed, and unpacks what cannot be', async () => {
+    const decodeMessages = require('kafkajs/src/protocol/requests/fetch/v4/decodeMessages');
+    const plain = await RecordBatch({ records: [Record({ value: 'plain' })] });
+    const zipped = await RecordBatch({
+      compression: 1,
+      firstOffset: 1,
+      records: [Record({ value: 'zipped' })],
+    });
+    const both = Buffer.concat([plain.buffer, zipped.buffer, plain.buffer.subarray(0, -1)]);
+    const decoder = new Decoder(new Encoder().writeInt32(both.length).buffer);
+    decoder.buffer = Buffer.concat([decoder.buffer, both]);
+    const [first, second, ...others] = await decodeMessages(decoder);
+    expect(first).toBeInstanceOf(PackedRecords);
+    expect(second).toMatchObject({ offset: '1', value: Buffer.from('zipped') });
+    expect(others).toEqual([]);
   });
 });

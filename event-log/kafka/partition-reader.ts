@@ -1,5 +1,6 @@
 import type { Kafka } from 'kafkajs';
 import { KafkajsPatchError } from './kafkajs-patches.ts';
+import { type FetchedMessage, visitRecords } from './packed-records.ts';
 
 /** One record as a read of a partition finds it. */
 export interface FoundRecord {
@@ -13,11 +14,7 @@ interface Fetched {
 }
 
 interface FetchedPartition {
-  readonly messages: readonly {
-    readonly offset: string;
-    readonly key: Buffer | null;
-    readonly value: Buffer | null;
-  }[];
+  readonly messages: readonly FetchedMessage[];
 }
 
 interface TopicOffsets {
@@ -86,14 +83,14 @@ export class PartitionReader {
   async visit(from: bigint, to: bigint, visit: (record: FoundRecord) => void): Promise<void> {
     let next = from;
     while (next < to) {
-      const messages = await this.#fetch(next);
-      for (const { offset, key, value } of messages) {
-        const at = BigInt(offset);
-        // A response begins with the batch that holds the offset, whose first records may lie before it.
-        if (at < next) continue;
-        if (at >= to) return;
-        visit({ offset: at, key, value });
-        next = at + 1n;
+      for (const message of await this.#fetch(next)) {
+        visitRecords(message, (offset, _, key, value) => {
+          // A response begins with the batch that holds the offset, whose first records may lie before it.
+          if (offset >= next && offset < to) visit({ offset, key, value });
+        });
+        // Compaction may have taken a batch's last records.
+        const end = BigInt(message.offset) + 1n;
+        if (end > next) next = end;
       }
     }
   }
