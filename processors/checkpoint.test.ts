@@ -18,7 +18,7 @@ describe('any state that the fold can reach', () => {
         expect(decoded).toEqual(state);
         expect(encodeCheckpoint(decoded, config).equals(bytes)).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 
@@ -35,7 +35,7 @@ describe('any state that the fold can reach', () => {
         });
         expect(encodeCheckpoint(restarted, config)).toEqual(encodeCheckpoint(live, config));
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 
