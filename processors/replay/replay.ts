@@ -63,7 +63,7 @@ export interface ReplayResult {
  * Folds the log again from before the range to its present end, and writes the rows of the range: those that the live
  * run wrote, under the same identities. Nothing else is touched: no commit, no tick, no quarantined message. Interrupted
  * at any moment, the next replay of the same range goes on where it was. Undefined when `confirm` said no. Rejects with
- * `ReplayInputMissingError`, `LogRangeStalledError`, errors of the log, or the signal's reason.
+ * `ReplayInputMissingError`, `RangeTooLargeError`, `LogRangeStalledError`, errors of the log, or the signal's reason.
  */
 export async function replay(options: ReplayOptions): Promise<ReplayResult | undefined> {
   return new Replay(options).run();

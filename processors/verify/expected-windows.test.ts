@@ -1,5 +1,7 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { encodeQuarantineEvent } from '../../event-log/quarantine-event.ts';
 import {
   type Aggregate,
   addReading,
@@ -90,7 +92,7 @@ test('a sketch is equal within its error, and only that', () => {
   expect(MANY.length).toBeGreaterThan(MAX_RAW_VALUES);
   const seen = aggregateOf(MANY);
   expect(differingFields(windowOf(MANY), seen)).toEqual([]);
-  const other = aggregateOf(MANY.map((value) => value * 1.05));
+  const other = aggregateOf(MANY.map((value) => value * 1.021));
   const fields = differingFields(windowOf(MANY), { ...seen, distribution: other.distribution });
   expect(fields.map(({ field }) => field)).toEqual(expect.arrayContaining(['p50', 'p99']));
 });
@@ -106,6 +108,31 @@ test('a sketch with values of every size is equal', () => {
 test('sums beyond the range of a double are equal at its edge', () => {
   const values = [Number.MAX_VALUE, Number.MAX_VALUE, 1];
   expect(differingFields(windowOf(values), aggregateOf(values))).toEqual([]);
+});
+
+test('code that verifies shares nothing with the fold that it checks', () => {
+  const folder = new URL('.', import.meta.url);
+  const sources = readdirSync(folder).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
+  expect(sources.length).toBeGreaterThan(5);
+  for (const name of sources) {
+    const source = readFileSync(new URL(name, folder), 'utf8');
+    expect(source, name).not.toMatch(
+      /from '\.\.\/(fold|levels|window|duplicates|sequence-window|payload-memory|fold-state)\.ts'/,
+    );
+  }
+});
+
+test('more quarantined messages than are held are refused', () => {
+  const positions = new QuarantinePositions(EVER.from, EVER.to, 2);
+  const add = (offset: bigint) => {
+    const origin = { kind: 'record', partition: 0, offset, index: 0 } as const;
+    const event = { reason: 'too_old', detail: '', origin, received: 0, payload: Buffer.alloc(0) } as const;
+    positions.add({ offset, logTime: 0, key: Buffer.alloc(0), value: encodeQuarantineEvent(event) });
+  };
+  add(1n);
+  add(2n);
+  add(2n);
+  expect(() => add(3n)).toThrow(expect.objectContaining({ code: 'PROCESSOR_RANGE_TOO_LARGE' }));
 });
 
 test('-0 is the reading 0', () => {

@@ -7,7 +7,7 @@ import {
   UndecodableEventError,
 } from '../../event-log/telemetry-event.ts';
 import { createDeviceMessages, type DeviceMessages, NO_SEQUENCE } from './device-messages.ts';
-import { VerifyRangeTooLargeError } from './errors.ts';
+import { RangeTooLargeError } from './errors.ts';
 import type { QuarantinePositions } from './quarantine-positions.ts';
 
 export interface MessageCollectorOptions {
@@ -65,7 +65,7 @@ export class MessageCollector {
     return this.#logTimes.get(partition);
   }
 
-  /** Adds the next record of a partition. Throws `VerifyRangeTooLargeError`. */
+  /** Adds the next record of a partition. Throws `RangeTooLargeError`. */
   add(partition: number, record: LogRecord): void {
     const logTime = Math.max(record.logTime, this.#logTimes.get(partition) ?? 0);
     this.#logTimes.set(partition, logTime);
@@ -87,7 +87,8 @@ export class MessageCollector {
         this.#addMessage(context, index, message, message.ts ?? event.received);
       }
     }
-    if (this.#kept > this.#options.maxKept) throw new VerifyRangeTooLargeError(this.#options.maxKept);
+    if (this.#kept > this.#options.maxKept)
+      throw new RangeTooLargeError(this.#options.maxKept, 'messages and readings');
   }
 
   #addMessage(context: Context, index: number, message: DeviceMessage, timestamp: number): void {

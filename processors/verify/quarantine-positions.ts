@@ -1,23 +1,24 @@
 import type { LogRecord } from '../../event-log/event-log.ts';
 import { decodeQuarantineEvent, UndecodableQuarantineEventError } from '../../event-log/quarantine-event.ts';
+import { RangeTooLargeError } from './errors.ts';
+
+/** Positions that are held at most, about 250 bytes each. */
+const MAX_POSITIONS = 1_000_000;
 
 /** Which messages of the telemetry topic processors have quarantined, and how many payloads gateways have. */
 export class QuarantinePositions {
   readonly #indexes = new Map<number, Map<bigint, Set<number>>>();
   readonly #from: number;
   readonly #to: number;
+  readonly #maxPositions: number;
   #size = 0;
   #gatewayPayloads = 0;
 
   /** `from` and `to` are log times, ms since the epoch, between which payloads of gateways are counted. */
-  constructor(from: number, to: number) {
+  constructor(from: number, to: number, maxPositions = MAX_POSITIONS) {
     this.#from = from;
     this.#to = to;
-  }
-
-  /** Positions held. */
-  get size(): number {
-    return this.#size;
+    this.#maxPositions = maxPositions;
   }
 
   /** Payloads that gateways quarantined between `from` and `to`. */
@@ -25,7 +26,10 @@ export class QuarantinePositions {
     return this.#gatewayPayloads;
   }
 
-  /** Adds a record of the quarantine topic. One that cannot be decoded names no position and is passed over. */
+  /**
+   * Adds a record of the quarantine topic. One that cannot be decoded names no position and is passed over. Throws
+   * `RangeTooLargeError`.
+   */
   add({ value, logTime }: LogRecord): void {
     const origin = originOf(value);
     if (origin?.kind === 'mqtt' && logTime >= this.#from && logTime < this.#to) this.#gatewayPayloads++;
@@ -36,6 +40,8 @@ export class QuarantinePositions {
     offsets.set(origin.offset, indexes);
     if (!indexes.has(origin.index)) this.#size++;
     indexes.add(origin.index);
+    if (this.#size > this.#maxPositions)
+      throw new RangeTooLargeError(this.#maxPositions, 'quarantined messages');
   }
 
   /** The places within one record's array of messages that were quarantined. */

@@ -53,7 +53,7 @@ const RETENTION_MARGIN_MS = 600_000;
 /**
  * Computes the aggregates of all windows that start in a range a second time, from the raw messages and by other code
  * than the fold, and compares them with the store. Only what is folded, and windows whose panes are all closed, can be
- * compared; the pipeline may go on meanwhile. Rejects with `VerifyRangeTooLargeError`, `LogRangeStalledError`, with
+ * compared; the pipeline may go on meanwhile. Rejects with `RangeTooLargeError`, `LogRangeStalledError`, with
  * errors of the log and the store, or with the signal's reason.
  */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
@@ -89,7 +89,7 @@ class Verification {
     const offsets = await log.offsets(topics.telemetry, start);
     await this.#noteExpired(topics.telemetry, needed, this.#options.retentionMs.telemetry);
     const { graceMs, maxAheadMs, maxAgeMs } = fold;
-    const limits = { graceMs, maxAheadMs, maxAgeMs, maxKept: maxKept - quarantined.size };
+    const limits = { graceMs, maxAheadMs, maxAgeMs, maxKept };
     const collector = new MessageCollector({ ...limits, quarantined, keep: this.#keep, count: { from, to } });
     const ranges = this.#telemetryRanges(offsets, positions);
     await this.#readTelemetry(ranges, collector);
