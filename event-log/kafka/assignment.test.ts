@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import type { Commit } from '../event-log.ts';
-import { Assignment, OwnedPartition } from './assignment.ts';
+import { Assignment, OwnedPartition, type OwnershipCallbacks } from './assignment.ts';
 
 test('a partition is announced with its commit before its first batch', async () => {
   const { owned, events } = ownPartition();
@@ -60,6 +60,35 @@ test('the committed position is asked for until it is known', async () => {
   expect(events).toEqual(['error no coordinator', 'assigned 7']);
 });
 
+test('a start that cannot be sought yet is sought again, without choosing again', async () => {
+  const startAt = vi.fn<OwnershipCallbacks['startAt']>();
+  startAt.mockRejectedValueOnce(new Error('no leader')).mockResolvedValue(3n);
+  const { owned, events } = ownPartition({ startAt, chosen: 3n });
+  await owned.run(async () => {});
+  expect(events).toEqual(['assigned 7', 'error no leader']);
+  expect(startAt.mock.calls).toEqual(Array(2).fill([0, 3n, { offset: 7n, metadata: '' }]));
+});
+
+test('until something was fetched from the start, everything else is refused and the start asked for again', async () => {
+  const startAt = vi.fn<OwnershipCallbacks['startAt']>();
+  startAt.mockResolvedValueOnce(3n).mockResolvedValue(5n);
+  const { owned } = ownPartition({ startAt });
+  await owned.run(async () => {
+    expect(await owned.accepts(7n)).toBe(false);
+    expect(startAt).toHaveBeenCalledTimes(2);
+    // Records have expired meanwhile, so the start is another one.
+    expect(await owned.accepts(3n)).toBe(false);
+    expect(await owned.accepts(5n)).toBe(true);
+    expect(await owned.accepts(9n)).toBe(true);
+  });
+  expect(startAt).toHaveBeenCalledTimes(3);
+});
+
+test('where the start does not matter, everything is accepted', async () => {
+  const { owned } = ownPartition();
+  await owned.run(async () => expect(await owned.accepts(9n)).toBe(true));
+});
+
 test('closing waits for the handler and does not report the partition as revoked', async () => {
   const { owned, events } = ownPartition();
   const assignment = new Assignment([owned]);
@@ -98,6 +127,8 @@ interface Setting {
   readonly events?: string[];
   readonly earlier?: Promise<void>;
   readonly committed?: () => Promise<Commit | undefined>;
+  readonly chosen?: bigint;
+  readonly startAt?: OwnershipCallbacks['startAt'];
 }
 
 function ownPartition(setting: Setting = {}) {
@@ -106,9 +137,9 @@ function ownPartition(setting: Setting = {}) {
   const owned = new OwnedPartition(0, earlier, committed, {
     onAssigned: (_, commit) => {
       events.push(`assigned ${commit?.offset}`);
-      return undefined;
+      return setting.chosen;
     },
-    startAt: async () => undefined,
+    startAt: setting.startAt ?? (async () => undefined),
     onRevoked: () => void events.push('revoked'),
     onError: (error) => void events.push(`error ${error instanceof Error ? error.message : error}`),
   });

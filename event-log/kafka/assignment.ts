@@ -32,6 +32,7 @@ export class OwnedPartition {
   #closing = false;
   #busy: Promise<void>;
   #restart: () => Promise<void> = async () => {};
+  /** Where the first batch must have been fetched from; undefined once that was, and when it does not matter. */
   #start: bigint | undefined;
   #logTime = Number.NEGATIVE_INFINITY;
 
@@ -52,19 +53,18 @@ export class OwnedPartition {
     return this.#abort.signal;
   }
 
-  /** Where the first batch must have been fetched from; undefined once that was delivered, and when it does not matter. */
-  get start(): bigint | undefined {
-    return this.#start;
-  }
-
-  /** The first batch is the right one. */
-  begin(): void {
+  /**
+   * Whether a batch that was fetched from this offset continues what was delivered. Before the first one is delivered,
+   * kafkajs may have fetched from elsewhere; then the start is asked for again.
+   */
+  async accepts(fetchedFrom: bigint): Promise<boolean> {
+    if (this.#start === undefined) return true;
+    if (fetchedFrom !== this.#start) {
+      await this.#restart();
+      return false;
+    }
     this.#start = undefined;
-  }
-
-  /** Asks again for what is at the start, after something else was fetched. */
-  restart(): Promise<void> {
-    return this.#restart();
+    return true;
   }
 
   /** Log time so far: brokers' clocks may step back, log time may not. */

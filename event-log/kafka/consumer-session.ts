@@ -1,7 +1,7 @@
 import type { EachBatchPayload, Consumer as KafkajsConsumer } from 'kafkajs';
 import { EventLogUnavailableError } from '../errors.ts';
 import type { ConsumeOptions } from '../event-log.ts';
-import type { Assignment, OwnedPartition } from './assignment.ts';
+import type { Assignment } from './assignment.ts';
 import { deliverBatch, isMembershipError } from './batch-delivery.ts';
 import { CONNECTION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, settledWithin, withDeadline } from './deadline.ts';
 import { createKafkaClient, type KafkaClient, type KafkaConnectionOptions } from './kafka-client.ts';
@@ -190,7 +190,8 @@ export class ConsumerSession {
     const { onBatch, onError } = this.#options;
     try {
       await owned.run(async () => {
-        if (!(await isNext(owned, payload))) return;
+        // Stale: fetched before a seek that is still to be carried out.
+        if (payload.isStale() || !(await owned.accepts(fetchedFrom(payload.batch)))) return;
         await deliverBatch({
           payload,
           owned,
@@ -262,16 +263,4 @@ export class ConsumerSession {
     }
     this.#client.destroy();
   }
-}
-
-/** Whether a batch continues what was delivered. Before the first one kafkajs may have fetched from elsewhere. */
-async function isNext(owned: OwnedPartition, { batch, isStale }: EachBatchPayload): Promise<boolean> {
-  if (isStale()) return false;
-  if (owned.start === undefined) return true;
-  if (fetchedFrom(batch) !== owned.start) {
-    await owned.restart();
-    return false;
-  }
-  owned.begin();
-  return true;
 }
