@@ -18,7 +18,7 @@ const DAY_MS = 86_400_000;
 const PATIENCE = { timeout: 40_000, interval: 50 };
 const PARTITIONS = [0, 1];
 const CONFIG: FoldConfig = {
-  windowsMs: [500, 2_000],
+  windowsMs: [1_000, 2_000],
   graceMs: 100,
   maxAheadMs: 60_000,
   maxAgeMs: DAY_MS,
@@ -240,6 +240,11 @@ describe.skipIf(inject('kafkaBrokers') === '')('a processor that has lost its pa
         .toEqual(CONFIG.windowsMs.map(() => ({ count: sender.sent, sum: sender.sum })));
 
     const zombie = await openMember(prefix, store);
+    await sender.send();
+    // The oldest checkpoint has a window open in which more will come.
+    await expect
+      .poll(() => [...zombie.saved.values()].every(({ length }) => length > 0), PATIENCE)
+      .toBe(true);
     for (let n = 0; n < 10; n++) await sender.send();
     await allStored();
 
