@@ -28,17 +28,24 @@ export interface EventLog {
 
   /**
    * Where each partition of a topic begins and ends now, by partition, and the first offset whose log time is not
-   * before `logTime` (ms since the epoch; the end when there is none).
+   * before `logTime` (ms since the epoch; the end when there is none). Rejects with `UnknownTopicError`,
+   * `EventLogUnavailableError` or `EventLogClosedError`.
    */
   offsets(topic: string, logTime: number): Promise<readonly PartitionOffsets[]>;
 
   /**
-   * Keeps a checkpoint of a group's partition; resolves once it is durable. The two newest of each group and
-   * partition are kept at least. Calls for one group and partition must not overlap.
+   * Keeps a checkpoint of a group's partition, at most 32 MiB; resolves once it is durable. The two newest of each
+   * group and partition are kept at least. Calls for one group and partition must not overlap, and the bytes must not
+   * be changed until the promise settles. Rejects with `RecordTooLargeError`, `UnknownPartitionError`,
+   * `EventLogFullError`, `EventLogUnavailableError` (it may be kept all the same) or `EventLogClosedError`.
    */
   saveCheckpoint(group: string, partition: number, checkpoint: Uint8Array): Promise<void>;
 
-  /** The checkpoints kept for a group's partition, newest first. Damaged ones too: the caller tells. */
+  /**
+   * The checkpoints kept for a group's partition, newest first: all that were saved before, by whichever process.
+   * Damaged ones too: the caller tells. Rejects with `UnknownPartitionError`, `EventLogUnavailableError` (within 10 s or
+   * so) or `EventLogClosedError`.
+   */
   loadCheckpoints(group: string, partition: number): Promise<readonly Buffer[]>;
 
   /** Resolves when the log answers, rejects with an `EventLogError` within a few seconds when it does not. */
@@ -95,8 +102,9 @@ export interface ConsumeOptions {
   readonly isEphemeral?: boolean;
   /**
    * A partition is now owned. Called before its first batch; `committed` is undefined when the group has no position.
-   * Reading starts at the returned offset, else at the committed one, else at the earliest. Called again, after a
-   * pause, when it rejects.
+   * Reading starts at the returned offset, else at the committed one, else at the earliest. Where the partition does
+   * not have the returned offset, the nearest that it has is taken instead, and `onError` is told
+   * (`RecordsExpiredError`, `OffsetBeyondEndError`). Called again, after a pause, when it rejects.
    */
   onAssigned(
     partition: number,

@@ -115,6 +115,42 @@ test('a partition whose handler waits does not hold up the others', async () => 
   await consumer.close();
 });
 
+test('many partitions wait for records without Node suspecting a leak of listeners', async () => {
+  const warnings: string[] = [];
+  const keep = ({ message }: Error) => void warnings.push(message);
+  process.on('warning', keep);
+  const partitions = 24;
+  const wide = { ...TOPIC, name: 'wide', partitions };
+  const other = await openEmbeddedEventLog({ folder: join(folder, 'wide'), topics: [wide] });
+  try {
+    const seen: string[] = [];
+    const consumers = ['a', 'b'].map((group) =>
+      other.consume(
+        options({
+          topic: 'wide',
+          group,
+          onBatch: async ({ partition, records }) => {
+            for (const { key } of records) seen.push(`${group} ${partition} ${key}`);
+            return undefined;
+          },
+        }),
+      ),
+    );
+    await Promise.all(consumers);
+    for (const round of ['first', 'second']) {
+      for (let partition = 0; partition < partitions; partition++) {
+        await other.append('wide', partition, round, Buffer.alloc(1));
+      }
+      const expected = round === 'first' ? 2 * partitions : 4 * partitions;
+      await vi.waitFor(() => expect(seen.length).toBe(expected), PATIENCE);
+    }
+  } finally {
+    await other.close();
+    process.off('warning', keep);
+  }
+  expect(warnings).toEqual([]);
+});
+
 test('a handler that gives up when told to is not reported', async () => {
   const onError = vi.fn();
   let entered = false;

@@ -1,7 +1,5 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,38 +7,16 @@ import { expect, test, vi } from 'vitest';
 import { EventLogUnavailableError } from '../errors.ts';
 import { describeEventLogContract, type EventLogStorage } from '../event-log.contract.ts';
 import { openEmbeddedEventLog } from './embedded-event-log.ts';
-
-const LMDB = createRequire(import.meta.url).resolve('lmdb');
-
-/** A process that holds LMDB's own lock on writes, so that every transaction of the log waits for it to end. */
-async function holdWrites(folder: string): Promise<ChildProcess> {
-  const script = `
-    const { open } = require(${JSON.stringify(LMDB)});
-    const db = open({ path: ${JSON.stringify(folder)}, noSubdir: false, overlappingSync: false });
-    db.transactionSync(() => {
-      require('node:fs').writeSync(1, 'held');
-      require('node:fs').readSync(0, Buffer.alloc(1));
-    });`;
-  const holder = spawn(process.execPath, ['-e', script], { stdio: ['pipe', 'pipe', 'inherit'] });
-  await once(holder.stdout, 'data');
-  return holder;
-}
+import { HeldWrites } from './held-writes.fixture.ts';
 
 async function openStorage(): Promise<EventLogStorage> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-log-'));
-  let holder: ChildProcess | undefined;
+  const held = new HeldWrites();
   let aheadMs = 0;
   return {
     openLog: (options) => openEmbeddedEventLog({ folder, clock: () => Date.now() + aheadMs, ...options }),
-    async makeUnavailable() {
-      holder = await holdWrites(folder);
-    },
-    async makeAvailable() {
-      if (holder === undefined) return;
-      holder.stdin?.end();
-      if (holder.exitCode === null) await once(holder, 'exit');
-      holder = undefined;
-    },
+    makeUnavailable: () => held.hold(folder),
+    makeAvailable: () => held.release(),
     expire: async () => {
       aheadMs += 2 * 3_600_000;
     },

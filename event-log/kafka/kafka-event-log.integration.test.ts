@@ -113,7 +113,7 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
 
   test('a consumer goes on across a killed and restarted broker; a log being opened meanwhile waits for it', async () => {
     const topic = topicOf(2);
-    const log = await open({ topics: [topic], appendTimeoutMs: 40_000 });
+    const log = await open({ topics: [topic], appendTimeoutMs: 40_000, checkpointTopic });
     const seen: number[][] = [[], []];
     await consume(log, topic.name, {
       onBatch: async ({ partition, records }) => {
@@ -131,12 +131,16 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
       }
     })();
     await vi.waitFor(() => expect(seen.flat().length).toBeGreaterThan(200), PATIENCE);
+    await log.saveCheckpoint('group', 1, Buffer.from('before'));
+    await log.saveCheckpoint('group', 1, Buffer.from('the last before'));
     await kafka.kill();
     const opening = open({ topics: [topicOf(1)], startTimeoutMs: 60_000 });
     await expect(open({ startTimeoutMs: 300 })).rejects.toThrow(`Kafka at ${kafka.brokers} was not ready`);
     await expect(open({ signal: AbortSignal.abort() })).rejects.toThrow('cancelled');
     await kafka.start();
     await (await opening).ping();
+    const kept = await log.loadCheckpoints('group', 1);
+    expect(kept.map(String)).toEqual(['the last before', 'before']);
     const before = acknowledged.length;
     await vi.waitFor(() => expect(acknowledged.length).toBeGreaterThan(before + 200), PATIENCE);
     stopped = true;
