@@ -1,8 +1,9 @@
 import {
+  addDistribution,
   addValue,
+  copyDistribution,
   type Distribution,
   isAbsent,
-  mergeDistributions,
   NO_DISTRIBUTION,
 } from './distribution.ts';
 
@@ -73,22 +74,39 @@ export function addReading(aggregate: Aggregate, reading: number, timestamp: num
 
 /** The aggregate of both sets of readings. Neither argument is changed. */
 export function mergeAggregates(a: Aggregate, b: Aggregate): Aggregate {
-  const count = a.count + b.count;
-  const apart = b.sum / b.count - a.sum / a.count;
-  const first = isEarlier(b.firstAt, b.first, a.firstAt, a.first) ? b : a;
-  const last = isLater(b.lastAt, b.last, a.lastAt, a.last) ? b : a;
-  return {
-    count,
-    sum: saturate(a.sum + b.sum),
-    min: Math.min(a.min, b.min),
-    max: Math.max(a.max, b.max),
-    first: first.first,
-    firstAt: first.firstAt,
-    last: last.last,
-    lastAt: last.lastAt,
-    m2: saturate(a.m2 + b.m2 + apart * apart * ((a.count * b.count) / count)),
-    distribution: mergePresent(a.distribution, b.distribution),
-  };
+  const merged = copyAggregate(a);
+  mergeInto(merged, b);
+  return merged;
+}
+
+/** A copy that shares nothing with the original. */
+export function copyAggregate(aggregate: Aggregate): Aggregate {
+  const { count, sum, min, max, first, firstAt, last, lastAt, m2 } = aggregate;
+  const distribution = copyDistribution(aggregate.distribution);
+  // Property by property, in the order of `createAggregate`: the same hidden class keeps both fast.
+  return { count, sum, min, max, first, firstAt, last, lastAt, m2, distribution };
+}
+
+/** Adds the readings of an aggregate to another, in place. The one added is not changed, and shares nothing with it. */
+export function mergeInto(aggregate: Aggregate, added: Aggregate): void {
+  const count = aggregate.count + added.count;
+  const apart = added.sum / added.count - aggregate.sum / aggregate.count;
+  aggregate.m2 = saturate(
+    aggregate.m2 + added.m2 + apart * apart * ((aggregate.count * added.count) / count),
+  );
+  aggregate.count = count;
+  aggregate.sum = saturate(aggregate.sum + added.sum);
+  aggregate.min = Math.min(aggregate.min, added.min);
+  aggregate.max = Math.max(aggregate.max, added.max);
+  if (isEarlier(added.firstAt, added.first, aggregate.firstAt, aggregate.first)) {
+    aggregate.first = added.first;
+    aggregate.firstAt = added.firstAt;
+  }
+  if (isLater(added.lastAt, added.last, aggregate.lastAt, aggregate.last)) {
+    aggregate.last = added.last;
+    aggregate.lastAt = added.lastAt;
+  }
+  aggregate.distribution = mergePresent(aggregate.distribution, added.distribution);
 }
 
 /** -0 is the reading 0: the two compare equal, so which of them is the smallest would depend on their order. */
@@ -103,7 +121,7 @@ function saturate(value: number): number {
 
 /** Rows read without distributions merge into one without. */
 function mergePresent(a: Distribution, b: Distribution): Distribution {
-  return isAbsent(a) || isAbsent(b) ? NO_DISTRIBUTION : mergeDistributions(a, b);
+  return isAbsent(a) || isAbsent(b) ? NO_DISTRIBUTION : addDistribution(a, b);
 }
 
 function isEarlier(at: number, value: number, thanAt: number, thanValue: number): boolean {

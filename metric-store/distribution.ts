@@ -65,18 +65,31 @@ export function addValue(distribution: Distribution, value: number): Distributio
 
 /** The distribution of both; neither argument is changed. Commutative and associative. */
 export function mergeDistributions(a: Distribution, b: Distribution): Distribution {
-  if (a.kind === 'raw' && b.kind === 'raw' && a.values.length + b.values.length <= MAX_RAW_VALUES) {
-    return { kind: 'raw', values: [...a.values, ...b.values] };
+  return addDistribution(copyDistribution(a), b);
+}
+
+/** Adds a distribution to `to` in place, as `addValue` does. The one added is not changed. */
+export function addDistribution(to: Distribution, added: Distribution): Distribution {
+  if (to.kind === 'raw' && added.kind === 'raw' && to.values.length + added.values.length <= MAX_RAW_VALUES) {
+    for (const value of added.values) to.values.push(value);
+    return to;
   }
-  const merged = toSketch(a);
-  if (b.kind === 'raw') {
-    for (const value of b.values) addToSketch(merged, value, 1);
-    return merged;
+  const sketch = to.kind === 'raw' ? toSketch(to) : to;
+  if (added.kind === 'raw') {
+    for (const value of added.values) addToSketch(sketch, value, 1);
+    return sketch;
   }
-  merged.zero += b.zero;
-  for (const [bucket, count] of b.positive) addToBucket(merged.positive, bucket, count);
-  for (const [bucket, count] of b.negative) addToBucket(merged.negative, bucket, count);
-  return merged;
+  sketch.zero += added.zero;
+  for (const [bucket, count] of added.positive) addToBucket(sketch.positive, bucket, count);
+  for (const [bucket, count] of added.negative) addToBucket(sketch.negative, bucket, count);
+  return sketch;
+}
+
+/** A copy that shares nothing with the original. */
+export function copyDistribution(distribution: Distribution): Distribution {
+  if (distribution.kind === 'raw') return { kind: 'raw', values: distribution.values.slice() };
+  const { kind, positive, negative, zero } = distribution;
+  return { kind, positive: new Map(positive), negative: new Map(negative), zero };
 }
 
 /**
@@ -125,18 +138,9 @@ function bucketValue(bucket: number): number {
   return Math.min(GAMMA ** (bucket - 1) * ((2 * GAMMA) / (GAMMA + 1)), Number.MAX_VALUE);
 }
 
-/** A sketch of its own: never shares buckets with the argument. */
-function toSketch(distribution: Distribution): Sketch {
-  if (distribution.kind === 'sketch') {
-    return {
-      kind: 'sketch',
-      positive: new Map(distribution.positive),
-      negative: new Map(distribution.negative),
-      zero: distribution.zero,
-    };
-  }
+function toSketch({ values }: RawValues): Sketch {
   const sketch: Sketch = { kind: 'sketch', positive: new Map(), negative: new Map(), zero: 0 };
-  for (const value of distribution.values) addToSketch(sketch, value, 1);
+  for (const value of values) addToSketch(sketch, value, 1);
   return sketch;
 }
 

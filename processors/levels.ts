@@ -1,4 +1,4 @@
-import { addReading, createAggregate, mergeAggregates } from '../metric-store/aggregate.ts';
+import { addReading, copyAggregate, createAggregate, mergeInto } from '../metric-store/aggregate.ts';
 import type { WindowAggregate } from '../metric-store/metric-store.ts';
 import { type FoldConfig, maxForcedCloses, paneStrideOf } from './fold-config.ts';
 import { type FoldState, type LevelState, nextClosesAtOf, type OpenPane } from './fold-state.ts';
@@ -147,8 +147,10 @@ function rollUp(
   const pane = openPane(config, level, sizeMs, closed.deviceId, position);
   for (const [metric, aggregate] of closed.metrics) {
     const present = pane.metrics.get(metric);
-    // Aggregates of closed panes are not changed any more, so the first one can be shared.
-    pane.metrics.set(metric, present === undefined ? aggregate : mergeAggregates(present, aggregate));
-    if (present === undefined) level.openAggregates++;
+    if (present !== undefined) mergeInto(present, aggregate);
+    else {
+      pane.metrics.set(metric, copyAggregate(aggregate));
+      level.openAggregates++;
+    }
   }
 }

@@ -35,8 +35,9 @@ export function isSequenceDuplicate(
     if (!covers(window, seq) || !isSeen(window, seq)) continue;
     if (timestamp === undefined ? wasPayloadSeen : timestamp <= window.latestTimestamp) return true;
   }
-  const at = windows.findIndex((window) => continues(window, seq));
-  const window = at === -1 ? openWindow(windows, seq) : moveToFront(windows, at);
+  let at = 0;
+  while (at < windows.length && !continues(windows[at] as SequenceWindow, seq)) at++;
+  const window = at === windows.length ? openWindow(windows, seq) : moveToFront(windows, at);
   remember(window, seq);
   if (timestamp !== undefined && timestamp > window.latestTimestamp) window.latestTimestamp = timestamp;
   return false;
