@@ -11,7 +11,7 @@ export const GOLDEN_CONFIG: FoldConfig = {
 };
 
 /** The hour of the log time, and the minute and the ten seconds in it. */
-const HOUR = 1_732_460_400_000;
+export const HOUR = 1_732_460_400_000;
 const MINUTE = HOUR + 120_000;
 const TEN_SECONDS = MINUTE + 30_000;
 

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import type { Aggregate } from '../metric-store/aggregate.ts';
 import { sealed } from './checkpoint.fixture.ts';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { GOLDEN_CONFIG, goldenState } from './checkpoint-golden.fixture.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import { CheckpointDamagedError } from './errors.ts';
 import { type FoldConfig, foldFingerprint } from './fold-config.ts';
-import { createFoldState } from './fold-state.ts';
+import { createFoldState, type FoldState } from './fold-state.ts';
 
 const BODY_AT = 16;
 const LOG_TIME = 1_732_460_000_000;
@@ -42,8 +43,7 @@ type Parts = readonly (number | { readonly time: number } | { readonly float64: 
 function writeParts(writer: CheckpointWriter, parts: Parts): void {
   for (const part of parts) {
     if (typeof part === 'number') writer.varint(part);
-    else if ('time' in part) writer.float64(part.time);
-    else writer.float64(part.float64);
+    else writer.block(new Uint8Array(Float64Array.of('time' in part ? part.time : part.float64).buffer));
   }
 }
 
@@ -65,6 +65,10 @@ describe('a value that cannot be is refused as such', () => {
     ],
     'a run that leaves the window': ['25 numbers in a run where at most 24 can be', [5, 0, 7, 0, 1_000, 25]],
     'an empty run': ['an empty run of numbers', [5, 0, 7, 0, 1_000, 0]],
+    'a bitmap without the highest number': [
+      'the highest number was not seen',
+      [5, 0, 7, 0, 0, ...Array(128).fill(0)],
+    ],
     'a time before all time': ['the time -13', [5, 2 ** 53 - 1, 7, 1, 2 ** 53 - 2, 1_024]],
     'more hashes than are remembered': ['65 hashes of payloads where at most 64 can be', [0x0c, 0, 65, 0]],
     'a place beyond the hashes': ['64 as the next place where at most 63 can be', [0x0c, 0, 0, 64]],
@@ -103,6 +107,10 @@ describe('a value that cannot be is refused as such', () => {
     'an unknown form of values': [
       'an aggregate that starts with 106',
       [...ONE_PANE, 0, 0x6a, 1, 0, 0, 2, 2, 0, 0],
+    ],
+    'an aggregate that starts with an unknown bit': [
+      'an aggregate that starts with 224',
+      [...ONE_PANE, 0, 0xe0, 1, 0, 0, 2, 2, 0, 0],
     ],
     'no readings': ['0 raw values', [...ONE_PANE, 0, 0x60, 0, 0, 0, 2, 0, 0]],
     'more raw values than are kept': [
@@ -194,6 +202,11 @@ describe('a value that cannot be is refused as such', () => {
     expect(() => decodeCheckpoint(bytes, CONFIG)).toThrow(/a device last seen at -Infinity/);
   });
 
+  test('a number with a leading zero', () => {
+    const bytes = checkpointOf((writer) => writer.block(Buffer.from([4, 0x80, 0])));
+    expect(() => decodeCheckpoint(bytes, CONFIG)).toThrow(/a number with a leading zero/);
+  });
+
   test('names out of order', () => {
     for (const names of [
       ['b', 'a'],
@@ -220,45 +233,114 @@ describe('a value that cannot be is refused as such', () => {
 });
 
 describe('a state that the fold cannot give is not encoded', () => {
-  const cases: Record<string, (state: ReturnType<typeof goldenState>) => void> = {
-    'with a pane that is open and will not close': ({ levels }) => levels[0]?.closing.clear(),
-    'with a pane that will close and is not open': ({ levels }) => levels[0]?.panes.clear(),
-    'with a smallest value that is none of the raw ones': ({ levels }) => {
-      for (const pane of levels[0]?.panes.get('counts')?.values() ?? []) {
-        for (const aggregate of pane.metrics.values()) aggregate.min -= 1;
-      }
-    },
-    'with a first value that is none of the raw ones': ({ levels }) => {
-      for (const pane of levels[0]?.panes.get('counts')?.values() ?? []) {
-        for (const aggregate of pane.metrics.values()) aggregate.first += 0.001;
-      }
-    },
-    'with a count that is not that of the raw values': ({ levels }) => {
-      for (const pane of levels[0]?.panes.get('counts')?.values() ?? []) {
-        for (const aggregate of pane.metrics.values()) aggregate.count++;
-      }
-    },
-    'with a log time that is no number': (state) => {
-      state.logTime = Number.NaN;
-    },
-    'with a negative offset': (state) => {
-      state.nextOffset = -1n;
-    },
-    'with a device from the time to come': ({ devices }) => {
-      for (const device of devices.values()) device.lastSeen = LOG_TIME * 2;
-    },
-    'with a highest number that was not seen': ({ devices }) => {
-      for (const { sequences } of devices.values()) for (const { seen } of sequences) seen.fill(0);
-    },
+  const cases: Record<string, readonly [refusal: RegExp, change: (state: FoldState) => void]> = {
+    'with a pane that is open and will not close': [
+      /2 panes are open and 0 will close/,
+      ({ levels }) => levels[0]?.closing.clear(),
+    ],
+    'with a pane that will close and is not open': [
+      /of counts closes but is not open/,
+      ({ levels }) => levels[0]?.panes.clear(),
+    ],
+    'with a copy of a pane that is open': [
+      /of counts closes but is not open/,
+      ({ levels }) => {
+        for (const [closesAt, group] of levels[0]?.closing ?? []) {
+          levels[0]?.closing.set(closesAt, structuredClone(group));
+        }
+      },
+    ],
+    'with a smallest value that is none of the raw ones': [
+      /20.4 and 21.53 are not the smallest and largest/,
+      changeAggregates((aggregate) => aggregate.min--),
+    ],
+    'with a largest value that is none of the raw ones': [
+      /21.4 and 22.53 are not the smallest and largest/,
+      changeAggregates((aggregate) => aggregate.max++),
+    ],
+    'with a first value that is none of the raw ones': [
+      /22.5 is not among the raw values/,
+      changeAggregates((aggregate) => aggregate.first++),
+    ],
+    'with a count that is not that of the raw values': [
+      /3 raw values of 4 readings/,
+      changeAggregates((aggregate) => aggregate.count++),
+    ],
+    'with more raw values than are kept': [
+      /65 raw values/,
+      changeAggregates((aggregate) => {
+        aggregate.count = 65;
+        aggregate.distribution = { kind: 'raw', values: Array(65).fill(21.5) };
+      }),
+    ],
+    'with a sum that is no number': [
+      /NaN is not a number/,
+      changeAggregates((aggregate) => {
+        aggregate.sum = Number.NaN;
+      }),
+    ],
+    'with a reading before its window': [
+      /-1 is not an unsigned integer/,
+      changeAggregates((aggregate) => aggregate.firstAt--),
+    ],
+    'with a log time that is no number': [
+      /NaN is not a time/,
+      (state) => {
+        state.logTime = Number.NaN;
+      },
+    ],
+    'with a negative offset': [
+      /out of range/,
+      (state) => {
+        state.nextOffset = -1n;
+      },
+    ],
+    'with a device from the time to come': [
+      /is not an unsigned integer/,
+      ({ devices }) => {
+        for (const device of devices.values()) device.lastSeen = LOG_TIME * 2;
+      },
+    ],
+    'with more runs of a counter than two bits count': [
+      /4 sequence windows/,
+      ({ devices }) => {
+        for (const { sequences } of devices.values()) sequences.push(...sequences);
+      },
+    ],
+    'with a highest number that was not seen': [
+      /the highest number was not seen/,
+      ({ devices }) => {
+        for (const { sequences } of devices.values()) for (const { seen } of sequences) seen.fill(0);
+      },
+    ],
+    'with another number of seen numbers': [
+      /1 words of seen numbers/,
+      ({ devices }) => {
+        for (const device of devices.values()) {
+          const [run] = device.sequences;
+          if (run !== undefined) device.sequences[0] = { ...run, seen: new Uint32Array(1) };
+        }
+      },
+    ],
   };
 
-  test.each(Object.entries(cases))('%s', (_, change) => {
+  test.each(Object.entries(cases))('%s', (_, [refusal, change]) => {
     const state = goldenState();
     change(state);
-    expect(() => encodeCheckpoint(state, GOLDEN_CONFIG)).toThrow(RangeError);
+    const encode = () => encodeCheckpoint(state, GOLDEN_CONFIG);
+    expect(encode).toThrow(RangeError);
+    expect(encode).toThrow(refusal);
   });
 
   test('with other resolutions than configured', () => {
     expect(() => encodeCheckpoint(createFoldState(2), GOLDEN_CONFIG)).toThrow(/2 of 3 levels/);
   });
 });
+
+function changeAggregates(change: (aggregate: Aggregate) => void): (state: FoldState) => void {
+  return ({ levels }) => {
+    for (const { metrics } of levels[0]?.panes.get('counts')?.values() ?? []) {
+      for (const aggregate of metrics.values()) change(aggregate);
+    }
+  };
+}

@@ -44,18 +44,24 @@ export class CheckpointWriter {
     this.varint(value < 0 ? -2 * value - 1 : 2 * value);
   }
 
+  /** A finite number. */
   float64(value: number): void {
+    if (!Number.isFinite(value)) throw new RangeError(`${value} is not a number`);
+    this.#float64(value);
+  }
+
+  #float64(value: number): void {
     this.#reserve(LONGEST_BYTES);
     this.#view.setFloat64(this.#length, value, true);
     this.#length += 8;
   }
 
-  /** A time in ms since the epoch, or an infinity. */
+  /** A time in ms since the epoch, or -Infinity. */
   time(value: number): void {
     if (!Number.isSafeInteger(value) && value !== Number.NEGATIVE_INFINITY) {
       throw new RangeError(`${value} is not a time`);
     }
-    this.float64(value);
+    this.#float64(value);
   }
 
   offset(value: bigint): void {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { foldOn, foldRun, reachableState, sealed } from './checkpoint.fixture.ts';
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
-import { GOLDEN_CONFIG, goldenState } from './checkpoint-golden.fixture.ts';
+import { GOLDEN_CONFIG, goldenState, HOUR } from './checkpoint-golden.fixture.ts';
 import { CheckpointVersionError, FoldConfigChangedError } from './errors.ts';
 import { createFoldState, type FoldState, type LevelState } from './fold-state.ts';
 
@@ -87,6 +87,37 @@ test('the generated states hold all that a state can hold', () => {
       'two runs',
     ].sort(),
   );
+});
+
+test('values are kept bit for bit, -0 among them', () => {
+  const values = [
+    -0,
+    0,
+    Number.MIN_VALUE,
+    -Number.MAX_VALUE,
+    0.1 + 0.2,
+    2 ** 53,
+    21.53,
+    1e-9,
+    5e-10,
+    1e15 + 0.5,
+  ];
+  for (const value of values) {
+    const state = goldenState();
+    for (const aggregate of state.levels[2]?.panes.get('counts')?.get(HOUR)?.metrics.values() ?? []) {
+      Object.assign(aggregate, { sum: value, m2: value, min: value, max: value, first: value, last: value });
+    }
+    for (const aggregate of state.levels[0]?.panes
+      .get('counts')
+      ?.get(HOUR + 150_000)
+      ?.metrics.values() ?? []) {
+      const distribution = { kind: 'raw', values: [value, value] };
+      Object.assign(aggregate, { count: 2, sum: value, m2: value, min: value, max: value });
+      Object.assign(aggregate, { first: value, last: value, distribution });
+    }
+    expect(decodeCheckpoint(encodeCheckpoint(state, GOLDEN_CONFIG), GOLDEN_CONFIG)).toEqual(state);
+  }
+  expect(() => expect(-0).toEqual(0)).toThrow();
 });
 
 test('the order of panes that close together and of metrics in a pane is kept', () => {
