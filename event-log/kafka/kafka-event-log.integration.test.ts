@@ -92,7 +92,7 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
     return log;
   };
 
-  const checkpointTopic = `checkpoints-${randomUUID()}`;
+  const sharedCheckpoints = `checkpoints-${randomUUID()}`;
   describeEventLogContract('Kafka', {
     openStorage: async () => ({
       openLog: (options) =>
@@ -100,7 +100,7 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
           ...options,
           brokers: [kafka.brokers],
           clientId: 'contract',
-          checkpointTopic,
+          checkpointTopic: sharedCheckpoints,
           consumerTiming: { sessionTimeoutMs: 2_000, maxFetchWaitMs: 50 },
           logger,
         }),
@@ -113,6 +113,7 @@ describe.skipIf(inject('kafkaBrokers') === '')('Kafka', () => {
 
   test('a consumer goes on across a killed and restarted broker; a log being opened meanwhile waits for it', async () => {
     const topic = topicOf(2);
+    const checkpointTopic = `checkpoints-${randomUUID()}`;
     const log = await open({ topics: [topic], appendTimeoutMs: 40_000, checkpointTopic });
     const seen: number[][] = [[], []];
     await consume(log, topic.name, {
