@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { EventLog } from '../event-log/event-log.ts';
 import { partitionOf } from '../event-log/partition.ts';
 import { expiredRanges, type LogRangeOptions, type PartitionRange, readLogRange } from './log-range.ts';
 import { PARTITIONS, RecordedRun, TOPICS } from './recorded-run.fixture.ts';
@@ -24,6 +25,20 @@ function read(run: RecordedRun, options: Partial<LogRangeOptions>): Promise<void
     signal: new AbortController().signal,
     ...options,
   });
+}
+
+/** The same log, but for how it is consumed. */
+function withConsume(log: EventLog, consume: EventLog['consume']): EventLog {
+  return {
+    consume,
+    partitions: (topic) => log.partitions(topic),
+    append: (...record) => log.append(...record),
+    offsets: (topic, logTime) => log.offsets(topic, logTime),
+    saveCheckpoint: (...checkpoint) => log.saveCheckpoint(...checkpoint),
+    loadCheckpoints: (group, partition) => log.loadCheckpoints(group, partition),
+    ping: () => log.ping(),
+    close: () => log.close(),
+  };
 }
 
 describe('reading a range', () => {
@@ -70,6 +85,27 @@ describe('reading a range', () => {
       });
     await expect(read(run, { ranges: allOf(5n), onRecords, signal: stop.signal })).rejects.toBe(reason);
     await expect(read(run, { ranges: allOf(5n), signal: stop.signal })).rejects.toBe(reason);
+  });
+
+  test('goes on when a partition is lost for a while, with the records that were not handled', async () => {
+    const run = await runWith(5);
+    let deliveries = 0;
+    const lost = AbortSignal.abort(new Error('lost'));
+    const log = withConsume(run.log, (options) =>
+      run.log.consume({
+        ...options,
+        onBatch: (batch) => options.onBatch(deliveries++ > 0 ? batch : { ...batch, signal: lost }),
+      }),
+    );
+    const seen: bigint[] = [];
+    const onRecords: LogRangeOptions['onRecords'] = (_, records, signal) => {
+      signal.throwIfAborted();
+      for (const { offset } of records) seen.push(offset);
+    };
+    const ranges = [{ partition: 0, from: 0n, to: 5n }];
+    await read(run, { log, ranges, onRecords, onFailure: () => {} });
+    expect(seen).toEqual([0n, 1n, 2n, 3n, 4n]);
+    expect(deliveries).toBe(2);
   });
 
   test('ends when the log does not deliver what it should', async () => {
