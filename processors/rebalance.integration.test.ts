@@ -81,10 +81,9 @@ class Sender {
     this.#topic = topic;
   }
 
-  /** One reading to each partition. */
-  async send(): Promise<void> {
+  /** One reading to each partition. `ts` is its event time. */
+  async send(ts = Date.now()): Promise<void> {
     const seq = this.sent / PARTITIONS.length;
-    const ts = Date.now();
     const payload = Buffer.from(JSON.stringify({ ts, seq, metrics: { temperature: seq } }));
     await Promise.all(
       PARTITIONS.map((partition) =>
@@ -240,12 +239,13 @@ describe.skipIf(inject('kafkaBrokers') === '')('a processor that has lost its pa
         .toEqual(CONFIG.windowsMs.map(() => ({ count: sender.sent, sum: sender.sum })));
 
     const zombie = await openMember(prefix, store);
-    await sender.send();
     // The oldest checkpoint has a window open in which more will come.
+    const ahead = Date.now() + 5_000;
+    await sender.send(ahead);
     await expect
       .poll(() => [...zombie.saved.values()].every(({ length }) => length > 0), PATIENCE)
       .toBe(true);
-    for (let n = 0; n < 10; n++) await sender.send();
+    for (let n = 0; n < 10; n++) await sender.send(ahead);
     await allStored();
 
     zombie.saves.shut();
