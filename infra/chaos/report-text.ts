@@ -26,10 +26,8 @@ export function formatReport(report: Report): string {
     row('missing', count(messages.missing)),
     row('counted twice', `${count(messages.countedTwice)}${options.allowDuplicates ? ' (permitted)' : ''}`),
     row('differing', `${count(aggregates.differing)} of ${count(aggregates.compared)} aggregates`),
-    row(
-      'sluice verify',
-      verification.kind === 'not-run' ? `not run: ${verification.text}` : verification.kind,
-    ),
+    row('sluice verify', verification.kind),
+    ...(verification.kind === 'agrees' ? [] : verification.text.split('\n').map((line) => row('', line))),
     ...recoveryRows(recovery),
     ...Object.entries(report.errorsLogged).map(([message, times]) =>
       row('  error logged', `${times} x ${message.slice(0, 300)}`),

@@ -51,7 +51,6 @@ function withMessages(counts: Partial<Findings['verdict']['messages']>): Finding
 describe('a run passes', () => {
   test.each<[string, Findings]>([
     ['when nothing is missing, counted twice or different', GOOD],
-    ['when there is no verification', { ...GOOD, verification: { kind: 'not-run', text: 'none' } }],
     [
       'with messages counted twice where that is permitted',
       { ...withMessages({ countedTwice: 5 }), options: { ...GOOD.options, allowDuplicates: true } },
@@ -79,7 +78,8 @@ describe('a run fails', () => {
       'something the simulator alone knows',
       { ...GOOD, verdict: { ...GOOD.verdict, ok: false, reasons: ['something the simulator alone knows'] } },
     ],
-    ['sluice verify disagrees', { ...GOOD, verification: { kind: 'disagrees', text: '' } }],
+    ['sluice verify finds differences', { ...GOOD, verification: { kind: 'disagrees', text: '' } }],
+    ['sluice verify could not compare', { ...GOOD, verification: { kind: 'failed', text: '' } }],
     ['ended by itself: gateway-1 (exit code 1)', { ...GOOD, crashes: ['gateway-1 (exit code 1)'] }],
     ['did not stop cleanly: api: SIGKILL', { ...GOOD, uncleanStops: ['api: SIGKILL'] }],
     [

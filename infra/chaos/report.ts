@@ -85,7 +85,8 @@ function reasonsOf({ options, verdict, verification, outcomes, crashes, uncleanS
       `messages not acknowledged after all faults had ended: ${messages.unsent + messages.unknown}`,
     );
   if (!verdict.ok && reasons.length === 0) reasons.push(...verdict.reasons);
-  if (verification.kind === 'disagrees') reasons.push('sluice verify disagrees');
+  if (verification.kind === 'disagrees') reasons.push('sluice verify finds differences');
+  if (verification.kind === 'failed') reasons.push('sluice verify could not compare');
   const broken = outcomes.filter(({ error }) => error !== null);
   reasons.push(...broken.map(({ fault, error }) => `after ${fault.kind} of ${fault.target}: ${error}`));
   reasons.push(...crashes.map((crash) => `ended by itself: ${crash}`));

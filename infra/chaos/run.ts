@@ -61,12 +61,12 @@ async function hurt(
     });
     say('all faults are over; waiting for the verdict');
     const verdict = await unlessAborted(load.verdict, signal);
-    const fromMs = Date.parse(verdict.run.startedAt);
-    const toMs = fromMs + verdict.run.durationMs;
-    const verification = await verify({ environment, folder, fromMs, toMs, signal });
     await watch.close();
     const restarts = restartsOf(constellation, outcomes);
     const uncleanStops = await constellation.stopRoles();
+    const fromMs = Date.parse(verdict.run.startedAt);
+    const toMs = fromMs + verdict.run.durationMs;
+    const verification = await verify({ environment, folder, fromMs, toMs, signal });
     const errorsLogged = countErrorsOf(
       join(folder, 'logs'),
       constellation.roles.map(({ name }) => name),
