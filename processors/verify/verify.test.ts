@@ -111,7 +111,9 @@ describe('an honest run', () => {
     await run.foldAll();
     expect((await rowsOf(run.store)).size).toBeGreaterThan(before);
     const foldedPosition = async (partition: number) => positions[partition];
-    expect((await verifyRun(run, { foldedPosition })).differences.listed).toEqual([]);
+    const result = await verifyRun(run, { foldedPosition });
+    expect(result.differences.listed).toEqual([]);
+    for (const { open } of result.windows) expect(open).toBe(0);
     expect((await verifyRun(run)).differences.listed).toEqual([]);
   });
 });
