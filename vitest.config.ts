@@ -4,6 +4,8 @@ const shared = { exclude: ['**/node_modules/**', '**/dist/**'], reporters: ['def
 
 export default defineConfig({
   test: {
+    // Most tests wait for sockets, disks and other processes rather than compute.
+    maxWorkers: 2,
     projects: [
       {
         test: {

@@ -23,7 +23,9 @@ const logCommon = {
     .string()
     .regex(/^[A-Za-z0-9._-]{1,100}$/, 'expected 1 to 100 of A-Z a-z 0-9 . _ -')
     .default('sluice')
-    .describe('Topics are named `<prefix>.telemetry` and `<prefix>.quarantine`.'),
+    .describe(
+      'Topics are named `<prefix>.telemetry`, `<prefix>.quarantine` and, on Kafka, `<prefix>.checkpoints`.',
+    ),
   partitions: z
     .int()
     .min(1)
