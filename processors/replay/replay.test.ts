@@ -115,6 +115,17 @@ test('a replay that was interrupted goes on where it was, and one that finished 
   expect(await rowsOf(again)).toEqual(original);
 });
 
+test('a replay that was interrupted with rows in hand makes them again', async () => {
+  const run = await foldedRun();
+  const lost = await lossyCopy(run);
+  const stop = new AbortController();
+  const onProgress = () => stop.abort(new Error('interrupted'));
+  const inHand = { store: lost, maxRowsPerWrite: 1_000_000, checkpointIntervalMs: 1e9 };
+  await expect(replayRun(run, { ...inHand, signal: stop.signal, onProgress })).rejects.toThrow('interrupted');
+  await replayRun(run, inHand);
+  expect(await rowsOf(lost)).toEqual(await rowsOf(run.store));
+});
+
 test('an interrupted replay begins again when it is told to', async () => {
   const run = await foldedRun();
   const stop = new AbortController();
