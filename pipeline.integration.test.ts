@@ -4,6 +4,7 @@ import {
   choosePorts,
   expectConnectionsLost,
   expectPass,
+  freePort,
   kill,
   OwnService,
   type Ports,
@@ -55,6 +56,17 @@ class ScaledOutRoles {
 
 /** Moments of a run at which something is killed, ms after the one before. */
 const KILLS_AFTER_MS = [1_300, 2_100];
+
+test('a role that still waits for its servers stops at SIGTERM with code 0', async () => {
+  const nowhere = scaledOut(`127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`);
+  const gateway = startSluice(['gateway'], settingsOf(await choosePorts(), nowhere));
+  await expect
+    .poll(() => gateway.output(), { timeout: 30_000, interval: 100 })
+    .toMatch(/wait|unavailable|retry|connect/i);
+  gateway.child.kill('SIGTERM');
+  expect(await gateway.ended, gateway.output()).toBe(0);
+  expect(gateway.output()).toMatch(/stopped before it had started/);
+});
 
 describe('embedded, in one process', () => {
   async function startAll(settings: Settings, ports: Ports): Promise<SluiceProcess> {

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from './config/schema.ts';
-import { openPipeline, ROLES, type Role } from './pipeline.ts';
+import { openPipeline, type Pipeline, ROLES, type Role } from './pipeline.ts';
 
 /** An orderly stop that takes longer than this is cut short; what was acknowledged is durable all the same. */
 const STOP_DEADLINE_MS = 30_000;
@@ -16,7 +16,8 @@ export class RoleError extends Error {
 export async function serve(config: Config, roles: readonly Role[], logger: Logger): Promise<number> {
   refuseSplitEmbedded(config, roles);
   const stop = stopSignal(logger);
-  const pipeline = await openPipeline(config, roles, logger, stop);
+  const pipeline = await openUnlessStopped(config, roles, logger, stop);
+  if (pipeline === undefined) return 0;
   if (pipeline.mqttUrl !== undefined) {
     logger.info(`devices publish to ${pipeline.mqttUrl} on ${config.gateway.topicTemplate}`);
   }
@@ -27,6 +28,22 @@ export async function serve(config: Config, roles: readonly Role[], logger: Logg
   await pipeline.close();
   logger.info('stopped');
   return 0;
+}
+
+/** Undefined when the process was asked to stop before everything was open. */
+async function openUnlessStopped(
+  config: Config,
+  roles: readonly Role[],
+  logger: Logger,
+  stop: AbortSignal,
+): Promise<Pipeline | undefined> {
+  try {
+    return await openPipeline(config, roles, logger, stop);
+  } catch (error) {
+    if (!stop.aborted) throw error;
+    logger.info('stopped before it had started');
+    return undefined;
+  }
 }
 
 /** Aborts at the first SIGINT or SIGTERM. A second one, or the stop deadline, ends the process at once. */
