@@ -17,7 +17,7 @@ import {
 
 const PARTITIONS = 12;
 const PATIENCE = { timeout: 40_000, interval: 200 };
-const STEP_MS = 2_500;
+const STEP_MS = 1_500;
 const LOAD = ['--devices', '50', '--rate', '500'];
 
 /** A processor of the group, a process of its own. */
