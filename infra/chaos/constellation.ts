@@ -7,6 +7,7 @@ import { kafka } from '../local/kafka.ts';
 import { ALL_IN_ONE, type Engine, GATEWAYS, GUEST_PROCESSOR, PROCESSORS } from './fault.ts';
 import { advertising, OwnServer } from './own-server.ts';
 import { RoleProcess } from './role-process.ts';
+import { SmallDisk } from './small-disk.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 import type { Victim } from './victim.ts';
 
@@ -17,6 +18,7 @@ export interface ConstellationOptions {
   readonly folder: string;
   /** `SLUICE_…` variables for every process, on top of which come those that make them one pipeline. */
   readonly settings: Readonly<Record<string, string>>;
+  readonly say: (line: string) => void;
   /** Called when a role ends by itself. */
   readonly onCrash: (name: string, how: string) => void;
 }
@@ -33,6 +35,8 @@ export interface Constellation {
   readonly victims: ReadonlyMap<string, Victim>;
   /** Proxies by the name of their link. */
   readonly links: ReadonlyMap<string, TcpProxy>;
+  /** Where the embedded engines keep everything; undefined where no disk could be made. */
+  readonly disk?: SmallDisk | undefined;
   /** Starts everything and resolves when all of it is ready. */
   start(signal: AbortSignal): Promise<void>;
   /** Ends every role with SIGTERM, and returns those that did not end with exit code 0. */
@@ -49,8 +53,10 @@ export function openConstellation(options: ConstellationOptions): Promise<Conste
 async function openEmbedded(options: ConstellationOptions): Promise<Constellation> {
   const [mqttPort = 0, apiPort = 0] = await chooseFreePorts(2);
   const devices = await TcpProxy.open([mqttPort]);
+  const dataFolder = join(options.folder, 'data');
+  const disk = await SmallDisk.mount(dataFolder, options.say);
   const environment = environmentOf(options, {
-    SLUICE_DATA_FOLDER: join(options.folder, 'data'),
+    SLUICE_DATA_FOLDER: join(dataFolder, 'sluice'),
     SLUICE_GATEWAY_PORT: `${mqttPort}`,
     SLUICE_API_PORT: `${apiPort}`,
   });
@@ -60,6 +66,7 @@ async function openEmbedded(options: ConstellationOptions): Promise<Constellatio
     apiPort,
     roles: [role],
     servers: [],
+    disk,
     links: new Map([['device-link', devices]]),
     async start(signal) {
       await role.start(signal);
@@ -159,10 +166,11 @@ interface Parts {
   readonly roles: readonly RoleProcess[];
   readonly servers: readonly OwnServer[];
   readonly links: ReadonlyMap<string, TcpProxy>;
+  readonly disk?: SmallDisk | undefined;
   readonly start: (signal: AbortSignal) => Promise<void>;
 }
 
-function assemble({ environment, apiPort, roles, servers, links, start }: Parts): Constellation {
+function assemble({ environment, apiPort, roles, servers, links, disk, start }: Parts): Constellation {
   return {
     mqttUrl: `mqtt://127.0.0.1:${links.get('device-link')?.port}`,
     apiUrl: `http://127.0.0.1:${apiPort}`,
@@ -170,6 +178,7 @@ function assemble({ environment, apiPort, roles, servers, links, start }: Parts)
     roles,
     victims: new Map<string, Victim>([...roles, ...servers].map((victim) => [victim.name, victim])),
     links,
+    disk,
     start,
     async stopRoles() {
       const running = roles.filter(({ isUp }) => isUp);
@@ -182,6 +191,7 @@ function assemble({ environment, apiPort, roles, servers, links, start }: Parts)
         ...servers.map((server) => server.kill()),
       ]);
       await Promise.allSettled([...links.values()].map((proxy) => proxy.close()));
+      await disk?.unmount();
     },
   };
 }

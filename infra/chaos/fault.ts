@@ -6,6 +6,9 @@ export type ProcessVerb = 'kill' | 'stop' | 'suspend' | 'join';
 /** What can be done to a link, the TCP connections that pass through one proxy. */
 export type LinkVerb = 'cut' | 'refuse' | 'slow' | 'stall';
 
+/** What can be done to the disk of the embedded engines. */
+export type DiskVerb = 'fill';
+
 interface FaultRuleBase {
   readonly engine: Engine | 'both';
   /** Names of the processes or links that it may hit, one at a time. */
@@ -19,7 +22,8 @@ interface FaultRuleBase {
 
 export type FaultRule =
   | (FaultRuleBase & { readonly on: 'process'; readonly verb: ProcessVerb })
-  | (FaultRuleBase & { readonly on: 'link'; readonly verb: LinkVerb });
+  | (FaultRuleBase & { readonly on: 'link'; readonly verb: LinkVerb })
+  | (FaultRuleBase & { readonly on: 'disk'; readonly verb: DiskVerb });
 
 export const GATEWAYS = ['gateway-1', 'gateway-2'] as const;
 export const PROCESSORS = ['processor-1', 'processor-2', 'processor-3'] as const;
@@ -54,6 +58,15 @@ export const FAULT_RULES = {
   'kill-sluice': allInOne('kill', 500, 4_000),
   'stop-sluice': allInOne('stop', 500, 3_000),
   'suspend-sluice': allInOne('suspend', 2_000, 8_000),
+  'fill-disk': {
+    on: 'disk',
+    engine: 'embedded',
+    verb: 'fill',
+    targets: ['disk'],
+    least: 2_000,
+    most: 8_000,
+    restMs: 5_000,
+  },
   'cut-devices': link('both', 'cut', 'device-link', 0, 0),
   'refuse-devices': link('both', 'refuse', 'device-link', 1_000, 5_000),
   'slow-devices': link('both', 'slow', 'device-link', 3_000, 10_000),

@@ -1,5 +1,6 @@
-import { type Fault, type LinkVerb, type ProcessVerb, ruleOf } from './fault.ts';
+import { type DiskVerb, type Fault, type LinkVerb, type ProcessVerb, ruleOf } from './fault.ts';
 import type { Impairment } from './proxied-connection.ts';
+import type { SmallDisk } from './small-disk.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
 import type { Victim } from './victim.ts';
 
@@ -14,6 +15,8 @@ export interface Injection {
 export interface Targets {
   readonly victims: ReadonlyMap<string, Victim>;
   readonly links: ReadonlyMap<string, TcpProxy>;
+  /** Undefined where there is none: its faults then do nothing. */
+  readonly disk?: SmallDisk | undefined;
 }
 
 /** Slow enough that a kilobyte takes seconds. */
@@ -22,9 +25,10 @@ const SLOW: Impairment = { kind: 'slow', delayMs: 50, bytesPerSecond: 500 };
 const SLOW_SERVER: Impairment = { kind: 'slow', delayMs: 100, bytesPerSecond: 100_000 };
 
 /** Throws where there is no target of that name. */
-export function createInjection(fault: Fault, { victims, links }: Targets): Injection {
+export function createInjection(fault: Fault, { victims, links, disk }: Targets): Injection {
   const rule = ruleOf(fault.kind);
   if (rule.on === 'process') return PROCESS_INJECTIONS[rule.verb](known(victims, fault.target));
+  if (rule.on === 'disk') return DISK_INJECTIONS[rule.verb](disk);
   return LINK_INJECTIONS[rule.verb](
     known(links, fault.target),
     fault.target === 'device-link' ? SLOW : SLOW_SERVER,
@@ -56,6 +60,10 @@ const LINK_INJECTIONS: Readonly<Record<LinkVerb, (link: TcpProxy, slow: Impairme
   refuse: (link) => impairing(link, { kind: 'refusing' }),
   slow: (link, slow) => impairing(link, slow),
   stall: (link) => impairing(link, { kind: 'stalled' }),
+};
+
+const DISK_INJECTIONS: Readonly<Record<DiskVerb, (disk: SmallDisk | undefined) => Injection>> = {
+  fill: (disk) => ({ begin: async () => disk?.fill(), end: async () => disk?.free() }),
 };
 
 function impairing(link: TcpProxy, impairment: Impairment): Injection {

@@ -25,6 +25,7 @@ export async function runChaos(options: RunOptions, context: RunContext): Promis
   const constellation = await openConstellation({
     engine: options.engine,
     folder: context.folder,
+    say: context.say,
     settings: { ...context.settings, SLUICE_EVENT_LOG_PARTITIONS: `${PARTITIONS}` },
     onCrash(name, how) {
       crashes.push(`${name} (${how})`);
