@@ -40,7 +40,7 @@ What it does not do:
 - Messages without \`ts\` count when the gateway received them. One that was delivered before the start of the reading (a
   coarsest window, grace and twice maxAhead before the range) and again in the range is not recognised as a repetition.
   Repetitions of messages with \`ts\` belong to windows before the range and change nothing in it.
-- Where maxOpenAggregates was exhausted shortly before the range, late panes may have been closed at other moments than in
+- Where maxOpenAggregates was exhausted in the range or shortly before, late panes may be closed at other moments than in
   the live run: rows then have other pane numbers, and would count beside those present. Replay into an empty range only.
 
 On embedded storage stop \`sluice start\` first: one process owns the data folder.

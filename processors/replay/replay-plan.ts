@@ -19,7 +19,8 @@ export interface ReplayPlan {
  *
  * The first reading of the range is appended at the earliest `maxAhead` before the range begins. Every pane that was open at
  * the start, which this fold does not have, is closed one `maxAhead`, coarsest window and grace later: so from the first
- * reading of the range on, both have the same panes open, and the budgets bite alike.
+ * reading of the range on, both have the same panes open, and the budgets bite alike. (But for panes, all before the range, of
+ * repetitions whose first delivery only the run from the beginning has seen.)
  */
 export function startLogTimeOf({ windowsMs, graceMs, maxAheadMs }: FoldConfig, from: number): number {
   const longestOpenMs = maxAheadMs + (windowsMs.at(-1) ?? 0) + graceMs;
