@@ -63,6 +63,8 @@ export async function openProcessor(options: ProcessorOptions): Promise<Processo
     async close() {
       partitions.stopTicking();
       await consumer.close();
+      // A partition whose assignment was under way has got a ticker meanwhile.
+      partitions.stopTicking();
       await partitions.close();
     },
   };
