@@ -59,12 +59,15 @@ describe('a damaged checkpoint is refused as such', () => {
     );
   });
 
-  test('and the error says where and what', () => {
+  test.each([
+    { at: 1, where: 0, what: 'it does not start as a checkpoint does' },
+    { at: 8, where: 8, what: '480 bytes were written, 481 are there' },
+    { at: 100, where: 12, what: 'checksum [0-9a-f]{8} where [0-9a-f]{8} was stored' },
+  ])('and the error says where and what: $what', ({ at, where, what }) => {
     const bytes = encodeCheckpoint(goldenState(), GOLDEN_CONFIG);
-    bytes[100] = (bytes[100] ?? 0) ^ 1;
-    expect(() => decodeCheckpoint(bytes, GOLDEN_CONFIG)).toThrow(
-      /^the checkpoint is damaged at byte 12: checksum [0-9a-f]{8} where [0-9a-f]{8} was stored$/,
-    );
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    const decode = () => decodeCheckpoint(bytes, GOLDEN_CONFIG);
+    expect(decode).toThrow(new RegExp(`^the checkpoint is damaged at byte ${where}: ${what}$`));
   });
 });
 
