@@ -2,7 +2,7 @@ import type { EventLog } from '../event-log/event-log.ts';
 import { encodeTick } from '../event-log/telemetry-event.ts';
 
 export interface TickerOptions {
-  readonly log: EventLog;
+  readonly log: Pick<EventLog, 'append'>;
   readonly topic: string;
   readonly partition: number;
   /** Wall clock, ms since the epoch. */
@@ -13,6 +13,8 @@ export interface TickerOptions {
 /** A tick is never sent sooner than this after the last batch, so a partition with traffic gets none. */
 const QUIET_MS = 250;
 const RETRY_MS = 1_000;
+/** A longer timer would fire at once; one that comes too early is harmless. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Appends a tick to a partition that has gone quiet when log time alone would close a pane. A tick that comes too
@@ -31,7 +33,7 @@ export class Ticker {
   scheduleFor(logTime: number): void {
     this.pause();
     if (this.#stopped || !Number.isFinite(logTime)) return;
-    this.#wait(Math.max(QUIET_MS, logTime - this.#options.clock()));
+    this.#wait(Math.min(LONGEST_TIMER_MS, Math.max(QUIET_MS, logTime - this.#options.clock())));
   }
 
   pause(): void {
