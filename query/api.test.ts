@@ -31,11 +31,8 @@ describe('GET /api/v1/query', () => {
     expect(type).toBe('application/json; charset=utf-8');
     expect(json).toEqual({
       metric: 'temperature',
-      resolutionMs: 60_000,
-      resolutions: [
-        { resolutionMs: 60_000, from: NOON - 3_600_000, to: NOON - 120_000 },
-        { resolutionMs: 10_000, from: NOON - 120_000, to: NOON },
-      ],
+      resolutionMs: 10_000,
+      resolutions: [{ resolutionMs: 10_000, from: NOON - 3_600_000, to: NOON }],
       from: NOON - 3_600_000,
       to: NOON,
       completeFrom: NOON - 3_600_000,

@@ -85,7 +85,7 @@ kitchen  2026-01-31T11:59:00Z      1  -1000000  -1000000  -1000000
       '2026-01-31',
     ];
     expect((await run(words)).out).toBe(`\
-temperature, 2026-01-31T00:00:00Z to 2026-01-31T12:00:00Z, one bucket, from windows of 1m and 10s
+temperature, 2026-01-31T00:00:00Z to 2026-01-31T12:00:00Z, one bucket, from windows of 10s
 
 START (UTC)           COUNT  P99.9
 2026-01-31T00:00:00Z      4  21.25

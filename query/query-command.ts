@@ -68,7 +68,7 @@ export function createQueryCommand(dependencies: CommandDependencies): Command {
     )
     .option(
       '--resolution <size>',
-      'stored windows to answer from, such as 10s, or finest (default: the largest)',
+      'stored windows to answer from, such as 10s, or finest (default: finest up to a day, then larger)',
     )
     .addOption(
       new Option('--format <format>', 'how to print').choices(['table', 'json', 'csv']).default('table'),

@@ -4,7 +4,7 @@ import { ParameterError } from './errors.ts';
 import { INSTANT_EXPECTED, parseInstant } from './instant.ts';
 import { type Parameter, ParameterReader, type RawParameters } from './parameters.ts';
 import type { GroupBy, Query } from './query.ts';
-import { planRange, type QueriedResolution } from './resolution.ts';
+import { defaultResolution, planRange, type QueriedResolution } from './resolution.ts';
 
 export type Format = 'json' | 'csv';
 
@@ -88,7 +88,7 @@ const groupBy: Parameter<GroupBy> = {
 const resolution: Parameter<number | 'finest'> = {
   name: 'resolution',
   description:
-    'Answer from stored windows of this size alone. Unless given, from the largest that answer the range exactly, and what they do not cover from smaller ones. Readings that came late are in the finest first, in larger ones up to one window later.',
+    'Answer from stored windows of this size alone. Unless given, a range of up to 8,640 of the finest windows is answered from those; a longer one from the largest that answer it, and what they do not cover from smaller ones. Readings that came late are in the finest first, in larger ones up to one window later.',
   expected: `finest or ${DURATION_EXPECTED}`,
   repeatable: false,
   schema: { type: 'string', examples: ['finest', '1m'] },
@@ -132,14 +132,10 @@ export function readQuery(
   if (name === undefined) throw new ParameterError(metric.name, undefined, metric.expected);
   const devices = reader.list(device);
   const everyMs = reader.one(every);
-  const asked = reader.one(resolution);
   const bucketSize = everyMs === undefined ? {} : { everyMs };
-  const need = {
-    ...readRange(reader, now),
-    ...bucketSize,
-    now,
-    ...(asked !== undefined && { resolution: asked }),
-  };
+  const range = { ...readRange(reader, now), ...bucketSize, now };
+  const asked = reader.one(resolution) ?? defaultResolution(resolutions, range);
+  const need = { ...range, ...(asked !== undefined && { resolution: asked }) };
   const query: Query = {
     metric: name,
     aggs: reader.list(agg) ?? DEFAULT_AGGS.split(',').flatMap((known) => parseAgg(known) ?? []),

@@ -131,7 +131,8 @@ it('agrees with an oracle over the readings of closed finest windows, whichever 
         expect(Math.abs((seen.get(key)?.sum ?? Number.NaN) - sum)).toBeLessThanOrEqual(magnitude * 1e-12);
       }
     }),
-    { numRuns: 1_000 },
+    // A fixed seed, since what the cases must have covered is asserted below.
+    { numRuns: 1_000, seed: 1 },
   );
   // The property would be empty unless some ranges were answered from all three, the finer ones at both ends.
   expect([...used]).toContain('1000 10000 60000 10000 1000');

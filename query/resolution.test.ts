@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { planRange, type RangeNeed, settling } from './resolution.ts';
+import { defaultResolution, planRange, type RangeNeed, settling } from './resolution.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -146,5 +146,30 @@ describe('a range that reaches beyond what is kept', () => {
     const { segments, from, completeFrom } = plan({ from: NOW - 2 * DAY }, stored);
     expect(segments.map(({ resolutionMs }) => resolutionMs)).toEqual([10_000, HOUR, 10_000]);
     expect(completeFrom).toBe(from);
+  });
+});
+
+describe('the resolution of a request that names none', () => {
+  const resolutions = settling(
+    [
+      { resolutionMs: 10_000, retentionMs: 30 * 86_400_000 },
+      { resolutionMs: 60_000, retentionMs: 180 * 86_400_000 },
+    ],
+    2_000,
+  );
+  const now = 1_800_000_000_000;
+  const ask = (need: Partial<RangeNeed>) =>
+    defaultResolution(resolutions, { from: now - 3_600_000, to: now, now, ...need });
+
+  it('is the finest for a range of up to a day, where late readings are first', () => {
+    expect(ask({})).toBe('finest');
+    expect(ask({ from: now - 86_400_000 })).toBe('finest');
+    expect(ask({ everyMs: 3_600_000 })).toBe('finest');
+  });
+
+  it('is left to the plan for a longer range, one no longer kept, or a bucket size that does not fit', () => {
+    expect(ask({ from: now - 86_400_001 })).toBeUndefined();
+    expect(ask({ from: now - 31 * 86_400_000, to: now - 31 * 86_400_000 + 1 })).toBeUndefined();
+    expect(ask({ everyMs: 15_000 })).toBeUndefined();
   });
 });

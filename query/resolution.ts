@@ -81,6 +81,26 @@ export function planRange(resolutions: readonly QueriedResolution[], need: Range
   };
 }
 
+/** Windows of the finest size that a range may span and still be answered from them by default: a day of 10 s. */
+const FINEST_UP_TO_WINDOWS = 8_640;
+
+/**
+ * The resolution to ask for when a request names none. A short range is answered from the finest windows, since readings
+ * that come late are there first; undefined leaves a longer one, or one that the finest no longer hold, to `planRange`.
+ */
+export function defaultResolution(
+  resolutions: readonly QueriedResolution[],
+  { from, to, everyMs, now }: RangeNeed,
+): 'finest' | undefined {
+  const [finest] = [...resolutions].sort((a, b) => a.resolutionMs - b.resolutionMs);
+  if (finest === undefined) return undefined;
+  const { resolutionMs } = finest;
+  const isShort = to - from <= FINEST_UP_TO_WINDOWS * resolutionMs;
+  const start = floorTo(from, everyMs ?? resolutionMs);
+  const fits = everyMs === undefined || everyMs % resolutionMs === 0;
+  return isShort && fits && start >= keptSince(finest, now) ? 'finest' : undefined;
+}
+
 /** The resolutions that may answer, coarsest first, each a multiple of the next. */
 function chainOf(resolutions: readonly QueriedResolution[], need: RangeNeed): QueriedResolution[] {
   const sorted = [...resolutions].sort((a, b) => b.resolutionMs - a.resolutionMs);
