@@ -64,6 +64,7 @@ export class ConsumerSession {
   readonly #sought = new Set<number>();
   #hasJoined = false;
   #closing = false;
+  #over = false;
   #activeHandlers = 0;
   #heartbeating = false;
   #heartbeat: (() => Promise<void>) | undefined;
@@ -109,6 +110,7 @@ export class ConsumerSession {
     } catch (error) {
       reason = error;
     }
+    this.#over = true;
     if (!this.#closing) this.#loseAssignment(reason);
     await this.#disconnect(this.#closing ? CLOSE_DEADLINE_MS : LEAVE_DEADLINE_MS);
     clearInterval(ticker);
@@ -175,6 +177,8 @@ export class ConsumerSession {
   }
 
   #joined(partitions: readonly number[]): void {
+    // kafkajs may complete a join that was under way when the session ended.
+    if (this.#over) return;
     this.#hasJoined = true;
     this.#heard();
     this.#loseAssignment(new Error('the group has a new generation'));
