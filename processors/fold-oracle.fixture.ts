@@ -91,11 +91,3 @@ export function identityOf({ deviceId, metric, windowStart, pane, resolutionMs }
 export function windowOf({ deviceId, metric, windowStart }: WindowAggregate): string {
   return `${deviceId} ${metric} ${windowStart}`;
 }
-
-/** The row with its raw values in order: a store keeps them as a multiset. */
-export function canonical(row: WindowAggregate): WindowAggregate {
-  const { distribution } = row.aggregate;
-  if (distribution.kind !== 'raw') return row;
-  const values = [...distribution.values].sort((a, b) => a - b);
-  return { ...row, aggregate: { ...row.aggregate, distribution: { kind: 'raw', values } } };
-}
