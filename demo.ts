@@ -8,7 +8,7 @@ import { createQueryCommand } from './query/query-command.ts';
 import { aborted, stopSignal } from './serve.ts';
 import { simulate } from './simulator/simulate.ts';
 import type { SimulateOptions } from './simulator/simulate-options.ts';
-import { formatVerdict } from './simulator/verdict-text.ts';
+import { formatVerdict } from './simulator/verdict/verdict-text.ts';
 
 export interface DemoDependencies {
   load(): Config;

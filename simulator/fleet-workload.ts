@@ -1,7 +1,7 @@
 import { machine } from './profiles/machine.ts';
 import type { Profile } from './profiles/profile.ts';
 import { thermostat } from './profiles/thermostat.ts';
-import { createFleetSchedule } from './schedule.ts';
+import { createFleetSchedule } from './shapes/schedule.ts';
 import type { SentMessage, Workload } from './workload.ts';
 
 export const PROFILE_NAMES = ['thermostat', 'machine', 'mixed'] as const;

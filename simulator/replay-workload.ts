@@ -1,5 +1,5 @@
 import type { Recording } from './recording.ts';
-import { createSingleSchedule } from './schedule.ts';
+import { createSingleSchedule } from './shapes/schedule.ts';
 import type { SentMessage, Workload } from './workload.ts';
 
 const DAY_MS = 86_400_000;

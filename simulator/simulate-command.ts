@@ -1,13 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { QoS } from './device-link.ts';
 import { parseDuration } from './duration.ts';
 import { SimulatorError, SimulatorOptionError } from './errors.ts';
+import type { QoS } from './fleet/device-link.ts';
 import { PROFILE_NAMES, type ProfileName } from './fleet-workload.ts';
 import type { SimulateOutput } from './progress.ts';
 import { simulate } from './simulate.ts';
 import type { FleetSource, ReplaySource, SimulateOptions } from './simulate-options.ts';
-import { formatVerdict } from './verdict-text.ts';
+import { formatVerdict } from './verdict/verdict-text.ts';
 
 export interface SimulateCommandDependencies extends SimulateOutput {
   /** Where the pipeline is, unless options say so. Called only when one is missing. */

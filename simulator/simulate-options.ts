@@ -1,5 +1,5 @@
-import type { QoS } from './device-link.ts';
 import { SimulatorOptionError } from './errors.ts';
+import type { QoS } from './fleet/device-link.ts';
 import type { ProfileName } from './fleet-workload.ts';
 
 /** A run of simulated devices. Whatever is left out has the default named. */

@@ -3,8 +3,8 @@ import { QueryApiError, SimulatorOptionError } from './errors.ts';
 import { TestPipeline } from './pipeline.fixture.ts';
 import { simulate } from './simulate.ts';
 import type { SimulateOptions } from './simulate-options.ts';
-import type { Verdict } from './verdict.ts';
-import { formatVerdict } from './verdict-text.ts';
+import type { Verdict } from './verdict/verdict.ts';
+import { formatVerdict } from './verdict/verdict-text.ts';
 
 const never = new AbortController().signal;
 let pipeline: TestPipeline;

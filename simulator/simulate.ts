@@ -1,17 +1,17 @@
 import { fileURLToPath } from 'node:url';
-import { Expectations } from './expectation.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet } from './fleet/fleet.ts';
 import { createFleetWorkload } from './fleet-workload.ts';
 import { LiveLine, type SimulateOutput } from './progress.ts';
-import { QueryClient } from './query-client.ts';
 import { readRecording } from './recording.ts';
-import { checkReplay, type ReplayCheck } from './replay-check.ts';
 import { createReplayWorkload, defaultCompression } from './replay-workload.ts';
-import { type Comparison, settle } from './settle.ts';
 import { checkOptions, type ReplaySource, type SimulateOptions } from './simulate-options.ts';
-import { StoreView } from './store-view.ts';
-import { drawVerdict, type RunDescription, type Verdict } from './verdict.ts';
-import { count } from './verdict-text.ts';
+import { Expectations } from './verdict/expectation.ts';
+import { QueryClient } from './verdict/query-client.ts';
+import { checkReplay, type ReplayCheck } from './verdict/replay-check.ts';
+import { type Comparison, settle } from './verdict/settle.ts';
+import { StoreView } from './verdict/store-view.ts';
+import { drawVerdict, type RunDescription, type Verdict } from './verdict/verdict.ts';
+import { count } from './verdict/verdict-text.ts';
 import type { Content, Workload } from './workload.ts';
 
 const DEFAULTS = { seed: 1, maxInFlight: 100, drainTimeoutMs: 60_000, settleTimeoutMs: 90_000 };

@@ -1,5 +1,5 @@
 import type { DeviceMessage } from '../event-log/telemetry-event.ts';
-import type { Schedule } from './schedule.ts';
+import type { Schedule } from './shapes/schedule.ts';
 
 /** What a run sends, before its start is known. Pure. */
 export interface Workload {

@@ -1,10 +1,10 @@
 import pLimit from 'p-limit';
+import { FleetConnectError } from '../errors.ts';
+import { Ledger } from '../ledger/ledger.ts';
+import { uniform } from '../profiles/noise.ts';
+import type { Content, Workload } from '../workload.ts';
 import { DeviceLink, type QoS } from './device-link.ts';
-import { FleetConnectError } from './errors.ts';
 import { LatencyHistogram } from './latency.ts';
-import { Ledger } from './ledger.ts';
-import { uniform } from './profiles/noise.ts';
-import type { Content, Workload } from './workload.ts';
 
 export interface FleetOptions {
   /** Address of the MQTT server, `mqtt://host:port`. */

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Ledger } from './ledger.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Content, Workload } from '../workload.ts';
 import { type ExpectedTally, TallyBuilder } from './tally.ts';
-import type { Content, Workload } from './workload.ts';
 
 /** What the aggregates of one device have to be, recomputed from the ledger. */
 export interface DeviceExpectation {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { TestBroker } from './broker.fixture.ts';
+import { TestBroker } from '../broker.fixture.ts';
 import { DeviceLink, type QoS } from './device-link.ts';
 
 const topic = 'devices/d/telemetry';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { QueryApiError } from './errors.ts';
+import { QueryApiError } from '../errors.ts';
 import type { Expectations } from './expectation.ts';
 import { type Difference, reconcile } from './reconcile.ts';
 import type { StoreView } from './store-view.ts';

@@ -1,6 +1,6 @@
+import type { Content, Workload } from '../workload.ts';
 import type { QueryClient } from './query-client.ts';
 import type { Tally } from './tally.ts';
-import type { Content, Workload } from './workload.ts';
 
 /** Up to this many devices are asked for by name; more would make the address too long for some proxies. */
 const MAX_NAMED_DEVICES = 50;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { QueryApiError } from './errors.ts';
+import { QueryApiError } from '../errors.ts';
 
 /** A query API, asked as any other client would. */
 export interface QueryRequest {

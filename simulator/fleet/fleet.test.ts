@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { TestBroker } from './broker.fixture.ts';
+import { TestBroker } from '../broker.fixture.ts';
+import { FleetConnectError } from '../errors.ts';
+import { createFleetWorkload } from '../fleet-workload.ts';
+import type { Content, Workload } from '../workload.ts';
 import type { QoS } from './device-link.ts';
-import { FleetConnectError } from './errors.ts';
 import { Fleet, type FleetOptions } from './fleet.ts';
-import { createFleetWorkload } from './fleet-workload.ts';
-import type { Content, Workload } from './workload.ts';
 
 const patiently = { timeout: 10_000 };
 const never = new AbortController().signal;

@@ -1,4 +1,4 @@
-import type { LatencyFigures } from './latency.ts';
+import type { LatencyFigures } from '../fleet/latency.ts';
 import type { Difference } from './reconcile.ts';
 import type { BucketDifference } from './replay-check.ts';
 import type { Tally } from './tally.ts';

@@ -1,4 +1,4 @@
-import { uniform } from './profiles/noise.ts';
+import { uniform } from '../profiles/noise.ts';
 
 /**
  * When every message of a run is due: each device sends at a fixed period from its own phase. The times depend on

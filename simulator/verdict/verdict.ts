@@ -1,6 +1,6 @@
-import type { QoS } from './device-link.ts';
-import type { Fleet } from './fleet.ts';
-import type { LatencyFigures } from './latency.ts';
+import type { QoS } from '../fleet/device-link.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { LatencyFigures } from '../fleet/latency.ts';
 import type { Difference } from './reconcile.ts';
 import type { ReplayCheck } from './replay-check.ts';
 import type { Comparison } from './settle.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createFleetWorkload } from '../fleet-workload.ts';
+import { Ledger } from '../ledger/ledger.ts';
 import { Expectations } from './expectation.ts';
-import { createFleetWorkload } from './fleet-workload.ts';
-import { Ledger } from './ledger.ts';
 import { type Finding, reconcile } from './reconcile.ts';
 import { type Tally, TallyBuilder } from './tally.ts';
 
