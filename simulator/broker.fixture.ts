@@ -8,6 +8,8 @@ export class TestBroker {
   readonly received = new Map<string, string[]>();
   /** Called before a message is acknowledged; the message counts as received before. */
   authorizePublish: AuthorizePublishHandler = (_client, _packet, callback) => callback(null);
+  /** How many connections are still to be refused, with return code 5. */
+  refusals = 0;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   #aedes: Aedes | undefined;
@@ -23,6 +25,11 @@ export class TestBroker {
     return `mqtt://127.0.0.1:${this.#port}`;
   }
 
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   get totalReceived(): number {
     return [...this.received.values()].reduce((sum, { length }) => sum + length, 0);
   }
@@ -30,6 +37,11 @@ export class TestBroker {
   /** Starts without a memory of sessions, on the port it had before. */
   async start(): Promise<void> {
     const aedes = await Aedes.createBroker();
+    aedes.authenticate = (_client, _username, _password, callback) => {
+      const isRefused = this.refusals > 0;
+      if (isRefused) this.refusals--;
+      callback(null, !isRefused);
+    };
     aedes.authorizePublish = (client, packet, callback) => {
       const payloads = this.received.get(packet.topic) ?? [];
       payloads.push(packet.payload.toString());

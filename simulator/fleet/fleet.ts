@@ -3,8 +3,10 @@ import { FleetConnectError } from '../errors.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { uniform } from '../profiles/noise.ts';
 import type { Content, Workload } from '../workload.ts';
-import { DeviceLink, type QoS } from './device-link.ts';
+import { createClientLinks } from './client-link.ts';
+import type { DeviceLink, LinkOpener, QoS } from './device-link.ts';
 import { LatencyHistogram } from './latency.ts';
+import { createRawLinks } from './raw-link.ts';
 
 export interface FleetOptions {
   /** Address of the MQTT server, `mqtt://host:port`. */
@@ -43,7 +45,13 @@ const STOP_GRACE_MS = 5_000;
 const RECONNECT_MS = { least: 500, spread: 1_000 };
 const RECONNECT_PURPOSE = 101;
 const LONGEST_SLEEP_MS = 1_000;
-const REFUSED_CODES = new Set<unknown>(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'EAI_AGAIN']);
+const REFUSED_CODES = new Set<unknown>([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'EAI_AGAIN',
+  'SIMULATOR_CONNECTION_REFUSED',
+]);
 
 /**
  * A fleet of devices with a connection each. The load is open: messages are due by the schedule alone, and their
@@ -56,6 +64,7 @@ export class Fleet {
   /** From the time at which a message was due to its first sending. */
   readonly scheduleDelay = new LatencyHistogram();
   readonly #options: FleetOptions;
+  readonly #openLink: LinkOpener;
   readonly #links: DeviceLink[] = [];
   readonly #due: number[];
   #run: Run | undefined;
@@ -69,6 +78,9 @@ export class Fleet {
   constructor(options: FleetOptions) {
     const devices = options.workload.deviceIds.length;
     this.#options = options;
+    this.#openLink = options.url.startsWith('mqtts:')
+      ? createClientLinks(options.url)
+      : createRawLinks(options.url);
     this.ledger = new Ledger(devices);
     this.#due = new Array<number>(devices).fill(0);
   }
@@ -166,13 +178,13 @@ export class Fleet {
   }
 
   async #open(deviceId: string, device: number): Promise<void> {
-    const { url, qos, seed } = this.#options;
+    const { qos, seed } = this.#options;
     const reconnectMs = Math.round(
       RECONNECT_MS.least + RECONNECT_MS.spread * uniform(seed, device, RECONNECT_PURPOSE, 0),
     );
     await new Promise<void>((resolve) => {
-      const link = new DeviceLink(
-        { url, deviceId, qos, reconnectMs },
+      const link = this.#openLink(
+        { deviceId, qos, reconnectMs },
         {
           ready: () => {
             this.#everConnected = true;
@@ -185,6 +197,7 @@ export class Fleet {
             if (this.#run !== undefined) this.#finishWhenDrained(this.#run);
           },
           failed: (error) => this.#onFailure(error),
+          acknowledged: (sequence) => this.#onAcknowledged(device, sequence),
         },
       );
       this.#links[device] = link;
@@ -232,18 +245,25 @@ export class Fleet {
   }
 
   #send(run: Run, link: DeviceLink, device: number): void {
-    const { workload, qos } = this.#options;
+    const { workload } = this.#options;
     const sequence = this.ledger.send(device);
     const dueAt = run.startedAt + workload.schedule.offsetOfMs(device, sequence);
     const delayMs = performance.now() - dueAt;
     this.scheduleDelay.record(delayMs);
     if (delayMs > OVERRUN_MS) this.#overruns++;
-    link.publish(run.content.payload(device, sequence), () => {
-      if (qos > 0 && this.ledger.acknowledge(device, sequence))
-        this.latency.record(performance.now() - dueAt);
-      this.#sendDue(device);
-      this.#finishWhenDrained(run);
-    });
+    link.publish(Buffer.from(run.content.payload(device, sequence)), sequence);
+  }
+
+  #onAcknowledged(device: number, sequence: number): void {
+    const run = this.#run;
+    if (run === undefined) return;
+    const { workload, qos } = this.#options;
+    if (qos > 0 && this.ledger.acknowledge(device, sequence)) {
+      const dueAt = run.startedAt + workload.schedule.offsetOfMs(device, sequence);
+      this.latency.record(performance.now() - dueAt);
+    }
+    this.#sendDue(device);
+    this.#finishWhenDrained(run);
   }
 
   #stop(run: Run): void {
