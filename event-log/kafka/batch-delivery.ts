@@ -34,6 +34,11 @@ export function isMembershipError(error: unknown): boolean {
   return error instanceof Error && MEMBERSHIP_ERRORS.has(Reflect.get(error, 'type'));
 }
 
+/** Whether the group waits for its members to join again, this one among them. */
+export function isRebalancing(error: unknown): boolean {
+  return error instanceof Error && Reflect.get(error, 'type') === 'REBALANCE_IN_PROGRESS';
+}
+
 /**
  * Hands one fetched batch to the handler until it succeeds, stores what the handler returned, and moves the
  * position. Retries stay in here: an error thrown into kafkajs makes it fetch again, or stop for good when it is

@@ -2,10 +2,11 @@ import type { EachBatchPayload, Consumer as KafkajsConsumer } from 'kafkajs';
 import { EventLogUnavailableError } from '../errors.ts';
 import type { ConsumeOptions } from '../event-log.ts';
 import type { Assignment } from './assignment.ts';
-import { deliverBatch, isMembershipError } from './batch-delivery.ts';
+import { deliverBatch, isMembershipError, isRebalancing } from './batch-delivery.ts';
 import { CONNECTION_TIMEOUT_MS, REQUEST_TIMEOUT_MS, settledWithin, withDeadline } from './deadline.ts';
 import { createKafkaClient, type KafkaClient, type KafkaConnectionOptions } from './kafka-client.ts';
 import { fetchedFrom } from './kafkajs-patches.ts';
+import { SilenceWatch } from './silence-watch.ts';
 
 /** How a consumer talks to its group and fetches. */
 export interface ConsumerTiming {
@@ -13,6 +14,8 @@ export interface ConsumerTiming {
   readonly sessionTimeoutMs: number;
   /** How long members may take to give up their partitions when the group changes. */
   readonly rebalanceTimeoutMs: number;
+  /** A consumer that has nothing in hand starts over when it has heard nothing for this long while its process ran. */
+  readonly stuckAfterMs: number;
   /** Partitions added to the topic are noticed after this long. */
   readonly metadataMaxAgeMs: number;
   /** A fetch is answered when this much is there, or after the time. */
@@ -20,9 +23,13 @@ export interface ConsumerTiming {
   readonly maxFetchWaitMs: number;
 }
 
+const SETUP_DEADLINE_MS = CONNECTION_TIMEOUT_MS + REQUEST_TIMEOUT_MS;
+const REBALANCE_TIMEOUT_MS = 20_000;
+
 export const DEFAULT_TIMING: ConsumerTiming = {
   sessionTimeoutMs: 6_000,
-  rebalanceTimeoutMs: 20_000,
+  rebalanceTimeoutMs: REBALANCE_TIMEOUT_MS,
+  stuckAfterMs: REBALANCE_TIMEOUT_MS + SETUP_DEADLINE_MS,
   metadataMaxAgeMs: 30_000,
   minFetchBytes: 64 * 1024,
   maxFetchWaitMs: 200,
@@ -46,7 +53,6 @@ const TICK_MS = 500;
 const LEAVE_DEADLINE_MS = 2_000;
 const CLOSE_DEADLINE_MS = 10_000;
 const JOIN_GRACE_MS = 2_000;
-const SETUP_DEADLINE_MS = CONNECTION_TIMEOUT_MS + REQUEST_TIMEOUT_MS;
 const RETRY = { retries: 5, initialRetryTime: 100, maxRetryTime: 1_000, multiplier: 2, factor: 0.2 };
 
 /**
@@ -69,7 +75,7 @@ export class ConsumerSession {
   #heartbeating = false;
   #heartbeat: (() => Promise<void>) | undefined;
   #lastHeartbeat = 0;
-  #lastSign = performance.now();
+  readonly #silence = new SilenceWatch(TICK_MS, performance.now());
 
   constructor(options: ConsumerSessionOptions) {
     this.#options = options;
@@ -222,9 +228,9 @@ export class ConsumerSession {
   }
 
   #tick(): void {
-    const silent = performance.now() - this.#lastSign;
+    const silent = this.#silence.tick(performance.now());
     if (this.#activeHandlers > 0) this.#sendHeartbeat();
-    else if (silent > this.#options.timing.rebalanceTimeoutMs + SETUP_DEADLINE_MS) {
+    else if (silent > this.#options.timing.stuckAfterMs) {
       this.#end(
         new EventLogUnavailableError(`Kafka: the consumer has been stuck for ${Math.round(silent)} ms`),
       );
@@ -242,6 +248,8 @@ export class ConsumerSession {
     this.#heartbeating = true;
     this.#heartbeat()
       .catch((error: unknown) => {
+        // The group still counts this member: it may take until the end of the rebalance to come back.
+        if (isRebalancing(error)) this.#heard();
         if (isMembershipError(error)) this.#loseAssignment(error);
         else if (!this.#closing) this.#options.onError(error);
       })
@@ -256,7 +264,7 @@ export class ConsumerSession {
   }
 
   #sign(): void {
-    this.#lastSign = performance.now();
+    this.#silence.heard(performance.now());
   }
 
   async #disconnect(deadlineMs: number): Promise<void> {
