@@ -12,6 +12,8 @@ export interface MetricStoreUnderTest {
   open(resolutions: readonly Resolution[]): Promise<MetricStore>;
   /** Takes the backend away and brings it back, or why that cannot be tried. */
   readonly outage: { stop(): Promise<void>; start(): Promise<void> } | { readonly skip: string };
+  /** Lets the backend take requests and answer none, or why that cannot be tried. */
+  readonly silence: { begin(): void; end(): void } | { readonly skip: string };
   dispose(): Promise<void>;
 }
 
@@ -308,6 +310,38 @@ export function describeMetricStore(name: string, create: () => Promise<MetricSt
       }
       if (closing === undefined) store = await adapter.open(RESOLUTIONS);
       expect(await readAll(store, select('last-words'))).toEqual([row]);
+    });
+
+    test('a write whose signal has aborted is not begun', async () => {
+      const reason = new Error('not wanted');
+      await expect(store.write([rowOf({ metric: 'unwanted' })], AbortSignal.abort(reason))).rejects.toBe(
+        reason,
+      );
+      expect(await readAll(store, select('unwanted'))).toEqual([]);
+    });
+
+    test('a write that gets no answer is abandoned when its signal aborts', async (context) => {
+      const { silence } = adapter;
+      if ('skip' in silence) return context.skip(silence.skip);
+      const row = rowOf({ metric: 'abandoned' });
+      const reason = new Error('given up');
+      const abort = new AbortController();
+      const rows = Array.from({ length: 60_000 }, (_, i) =>
+        rowOf({ metric: 'abandoned', deviceId: `d${i}` }),
+      );
+      silence.begin();
+      try {
+        const begun = performance.now();
+        const writes = [store.write([row], abort.signal), store.write(rows, abort.signal)];
+        setTimeout(() => abort.abort(reason), 100);
+        for (const write of writes) await expect(write).rejects.toBe(reason);
+        // Far from any deadline of a request.
+        expect(performance.now() - begun).toBeLessThan(5_000);
+      } finally {
+        silence.end();
+      }
+      await store.write([row]);
+      expect(await readAll(store, select('abandoned'))).toContainEqual(row);
     });
 
     test('an unavailable backend is a retryable error and the store recovers by itself', async (context) => {

@@ -17,8 +17,10 @@ export interface MetricStore {
   /**
    * Stores rows; resolves once all are durable. Rejects with `MetricStoreUnavailableError` (retry: nothing is
    * known about the rows) or `RowsRefusedError` (the rows it names can never be stored; all others are durable).
+   * When the signal aborts, a write that has not begun rejects with its reason; so does one under way, about whose rows
+   * nothing is known then, unless the engine cannot abandon it.
    */
-  write(rows: readonly WindowAggregate[]): Promise<void>;
+  write(rows: readonly WindowAggregate[], signal?: AbortSignal): Promise<void>;
 
   /** Streams the selected rows, every pane of them, in chunks of unspecified order. */
   read(selection: Selection): AsyncIterable<readonly WindowAggregate[]>;

@@ -101,8 +101,10 @@ class EmbeddedMetricStore implements MetricStore {
     this.#retention.unref();
   }
 
-  async write(rows: readonly WindowAggregate[]): Promise<void> {
+  /** A transaction that waits or runs is not abandoned: it takes moments, and others' rows may be in it. */
+  async write(rows: readonly WindowAggregate[], signal?: AbortSignal): Promise<void> {
     this.#requireOpen();
+    signal?.throwIfAborted();
     const { admitted, refused } = admitRows(rows, this.#options.resolutions, this.#now());
     if (admitted.length > 0) await this.#queue.write(admitted);
     throwRefused(refused);

@@ -19,6 +19,13 @@ export interface IndexedRow {
   readonly row: WindowAggregate;
 }
 
+/** What the rows of a write have in common. */
+export interface WriteCall {
+  readonly resolutionMs: number;
+  /** Abandons it. */
+  readonly signal: AbortSignal | undefined;
+}
+
 type Refused = RowsRefusedError['refused'];
 
 /** InfluxDB's default `max-body-size` is 25 MB. */
@@ -33,14 +40,14 @@ export class BatchWriter {
     this.#options = options;
   }
 
-  /** Resolves with the rows that can never be stored once all others are. Rejects with `MetricStoreError`. */
-  async write(resolutionMs: number, rows: readonly IndexedRow[]): Promise<Refused> {
+  /** Resolves with the rows that can never be stored once all others are. Rejects with `MetricStoreError` or the signal's reason. */
+  async write(call: WriteCall, rows: readonly IndexedRow[]): Promise<Refused> {
     const refused: Refused[number][] = [];
     const plain = rows.map(({ row }) => row);
     for (const { from, to, body } of encodeBatches(plain, MAX_BODY_BYTES)) {
-      const answer = await this.#sendSafely(resolutionMs, plain.slice(from, to), body);
+      const answer = await this.#sendSafely(call, plain.slice(from, to), body);
       if (answer.status === 204) continue;
-      refused.push(...(await this.#sortOut(resolutionMs, rows.slice(from, to), answer)));
+      refused.push(...(await this.#sortOut(call, rows.slice(from, to), answer)));
     }
     return refused;
   }
@@ -49,7 +56,7 @@ export class BatchWriter {
    * A 400 (or 413) means that some rows were not taken; the others are stored. The same request would be answered
    * the same way, so the bad rows are found by writing ever smaller parts again.
    */
-  async #sortOut(resolutionMs: number, rows: readonly IndexedRow[], answer: HttpAnswer): Promise<Refused> {
+  async #sortOut(call: WriteCall, rows: readonly IndexedRow[], answer: HttpAnswer): Promise<Refused> {
     const reason = reasonOf(answer);
     const dropped = Number(/dropped=(\d+)$/.exec(reason)?.[1] ?? 0);
     if (rows.length === 1 || dropped === rows.length) return rows.map(({ index }) => ({ index, reason }));
@@ -59,25 +66,21 @@ export class BatchWriter {
         (a, b) => a.row.windowStart - b.row.windowStart || a.row.pane - b.row.pane,
       );
       const expired = byAge.slice(0, dropped).map(({ index }) => ({ index, reason }));
-      return [...expired, ...(await this.write(resolutionMs, byAge.slice(dropped)))];
+      return [...expired, ...(await this.write(call, byAge.slice(dropped)))];
     }
     const half = Math.ceil(rows.length / 2);
-    const left = await this.write(resolutionMs, rows.slice(0, half));
-    return [...left, ...(await this.write(resolutionMs, rows.slice(half)))];
+    const left = await this.write(call, rows.slice(0, half));
+    return [...left, ...(await this.write(call, rows.slice(half)))];
   }
 
   /** Sends the rows once more where InfluxDB may lose what it acknowledges, see `RecentHours`. */
-  async #sendSafely(
-    resolutionMs: number,
-    rows: readonly WindowAggregate[],
-    body: Buffer,
-  ): Promise<HttpAnswer> {
+  async #sendSafely(call: WriteCall, rows: readonly WindowAggregate[], body: Buffer): Promise<HttpAnswer> {
     try {
       const recentBefore = this.#recent.cover(rows);
-      let answer = await this.#send(resolutionMs, body);
+      let answer = await this.#send(call, body);
       if (answer.status === 413) return answer;
       const recent = recentBefore && this.#recent.cover(rows);
-      if (!recent) answer = await this.#send(resolutionMs, body);
+      if (!recent) answer = await this.#send(call, body);
       this.#recent.add(rows);
       return answer;
     } catch (error) {
@@ -87,24 +90,24 @@ export class BatchWriter {
   }
 
   /** Resolves with 204, 400 or 413; rejects with `MetricStoreUnavailableError` for every other answer. */
-  async #send(resolutionMs: number, body: Buffer): Promise<HttpAnswer> {
-    const answer = await this.#post(resolutionMs, body);
+  async #send(call: WriteCall, body: Buffer): Promise<HttpAnswer> {
+    const answer = await this.#post(call, body);
     if (isTaken(answer)) return answer;
     if (!isGone(answer)) throw unavailable(answer);
     this.#recent.clear();
     await this.#options.recreate();
-    const again = await this.#post(resolutionMs, body);
+    const again = await this.#post(call, body);
     if (isTaken(again)) return again;
     throw unavailable(again);
   }
 
-  #post(resolutionMs: number, body: Buffer): Promise<HttpAnswer> {
+  #post({ resolutionMs, signal }: WriteCall, body: Buffer): Promise<HttpAnswer> {
     const query = new URLSearchParams({
       db: this.#options.database,
       rp: policyName(resolutionMs),
       precision: 'u',
     });
-    return this.#options.http.send('POST', `/write?${query}`, body);
+    return this.#options.http.send('POST', `/write?${query}`, body, signal);
   }
 }
 

@@ -1,28 +1,38 @@
 import { MetricStoreError, MetricStoreUnavailableError } from '../errors.ts';
 
 /**
- * Runs a call that has to settle within `timeoutMs`; the signal aborts when it does not, and the outcome no longer
- * matters. Whatever goes wrong rejects with a `MetricStoreError`.
+ * Runs a call that has to settle within `timeoutMs`; the signal it gets aborts when it does not, or when the caller's
+ * `signal` does, and the outcome no longer matters. Rejects with that signal's reason; whatever else goes wrong rejects
+ * with a `MetricStoreError`.
  */
 export async function withDeadline<T>(
   timeoutMs: number,
   call: (signal: AbortSignal) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
+  signal?.throwIfAborted();
   const abort = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new MetricStoreUnavailableError(`InfluxDB did not answer within ${timeoutMs} ms`));
+  let giveUp: (reason: unknown) => void = () => {};
+  const givenUp = new Promise<never>((_, reject) => {
+    giveUp = (reason) => {
+      reject(reason);
       abort.abort();
-    }, timeoutMs);
+    };
   });
+  const onAbort = () => giveUp(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const timer = setTimeout(() => {
+    giveUp(new MetricStoreUnavailableError(`InfluxDB did not answer within ${timeoutMs} ms`));
+  }, timeoutMs);
   try {
-    return await Promise.race([call(abort.signal), expired]);
+    return await Promise.race([call(abort.signal), givenUp]);
   } catch (error) {
     if (error instanceof MetricStoreError) throw error;
+    signal?.throwIfAborted();
     const reason = error instanceof Error ? error.message : String(error);
     throw new MetricStoreUnavailableError(`InfluxDB cannot be reached: ${reason}`, { cause: error });
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
   }
 }

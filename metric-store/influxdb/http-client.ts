@@ -34,17 +34,18 @@ export class HttpClient {
     this.agent = options.url.protocol === 'https:' ? new HttpsAgent(agentOptions) : new Agent(agentOptions);
   }
 
-  /** Resolves with whatever was answered, also errors. Rejects with `MetricStoreUnavailableError`. */
-  send(method: 'GET' | 'POST', path: string, body?: Buffer): Promise<HttpAnswer> {
-    return withDeadline(this.#options.requestTimeoutMs, async (signal) => {
+  /** Resolves with whatever was answered, also errors. Rejects with `MetricStoreUnavailableError` or the signal's reason. */
+  send(method: 'GET' | 'POST', path: string, body?: Buffer, signal?: AbortSignal): Promise<HttpAnswer> {
+    const call = async (ended: AbortSignal) => {
       try {
-        return await this.#attempt(method, path, body, signal);
+        return await this.#attempt(method, path, body, ended);
       } catch (error) {
         // The server may have closed a kept connection just as it was used again: that says nothing about it.
-        if (!(error instanceof StaleConnectionError) || signal.aborted) throw error;
-        return await this.#attempt(method, path, body, signal);
+        if (!(error instanceof StaleConnectionError) || ended.aborted) throw error;
+        return await this.#attempt(method, path, body, ended);
       }
-    });
+    };
+    return withDeadline(this.#options.requestTimeoutMs, call, signal);
   }
 
   close(): void {

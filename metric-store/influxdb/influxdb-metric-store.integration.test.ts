@@ -26,6 +26,14 @@ describe.skipIf(influxdbUrl === '')('InfluxDB', () => {
     return {
       open: (resolutions) => openInfluxMetricStore({ url: proxy.url, database, resolutions, logger }),
       outage: { stop: () => proxy.stop(), start: () => proxy.start() },
+      silence: {
+        begin: () => {
+          proxy.alter = () => Buffer.alloc(0);
+        },
+        end: () => {
+          proxy.alter = (answer) => answer;
+        },
+      },
       async dispose() {
         await proxy.stop();
         await admin().dropDatabase(database);

@@ -4,7 +4,7 @@ import { MetricStoreClosedError, MetricStoreUnavailableError } from '../errors.t
 import type { MetricStore, Selection, Series, WindowAggregate } from '../metric-store.ts';
 import { checkResolutions, type Resolution, requireResolution } from '../resolutions.ts';
 import { admitRows, throwRefused } from '../row-admission.ts';
-import { BatchWriter, type IndexedRow } from './batch-writer.ts';
+import { BatchWriter, type IndexedRow, type WriteCall } from './batch-writer.ts';
 import { HttpClient } from './http-client.ts';
 import { quoteName } from './influxql.ts';
 import { QueryClient } from './query-client.ts';
@@ -93,8 +93,8 @@ class InfluxMetricStore implements MetricStore {
     });
   }
 
-  write(rows: readonly WindowAggregate[]): Promise<void> {
-    return this.#track(() => this.#write(rows));
+  write(rows: readonly WindowAggregate[], signal?: AbortSignal): Promise<void> {
+    return this.#track(() => this.#write(rows, signal));
   }
 
   async *read(selection: Selection): AsyncGenerator<readonly WindowAggregate[]> {
@@ -158,7 +158,8 @@ class InfluxMetricStore implements MetricStore {
     }
   }
 
-  async #write(rows: readonly WindowAggregate[]): Promise<void> {
+  async #write(rows: readonly WindowAggregate[], signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
     const bound = this.#options.maxQueuedRows ?? 1_000_000;
     if (this.#queuedRows > 0 && this.#queuedRows + rows.length > bound) {
       const message = `${this.#queuedRows} rows are waiting to be stored; the bound is ${bound}`;
@@ -169,22 +170,23 @@ class InfluxMetricStore implements MetricStore {
       const now = this.#options.now ?? Date.now;
       const { admitted, indexes, refused } = admitRows(rows, this.#options.resolutions, now());
       const indexed = admitted.map((row, at) => ({ row, index: indexes?.[at] ?? at }));
-      throwRefused([...refused, ...(await this.#send(indexed))]);
+      throwRefused([...refused, ...(await this.#send(indexed, signal))]);
     } finally {
       this.#queuedRows -= rows.length;
     }
   }
 
-  async #send(rows: readonly IndexedRow[]) {
-    const requests: { readonly resolutionMs: number; readonly rows: readonly IndexedRow[] }[] = [];
+  async #send(rows: readonly IndexedRow[], signal: AbortSignal | undefined) {
+    const requests: { readonly call: WriteCall; readonly rows: readonly IndexedRow[] }[] = [];
     for (const [resolutionMs, ofResolution] of byResolution(rows)) {
+      const call = { resolutionMs, signal };
       for (let from = 0; from < ofResolution.length; from += ROWS_PER_REQUEST) {
-        requests.push({ resolutionMs, rows: ofResolution.slice(from, from + ROWS_PER_REQUEST) });
+        requests.push({ call, rows: ofResolution.slice(from, from + ROWS_PER_REQUEST) });
       }
     }
     // Settled, not all: nothing of this write may still be under way when it rejects.
     const outcomes = await Promise.allSettled(
-      requests.map((request) => this.#limit(() => this.#writer.write(request.resolutionMs, request.rows))),
+      requests.map(({ call, rows }) => this.#limit(() => this.#writer.write(call, rows))),
     );
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
