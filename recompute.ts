@@ -58,7 +58,7 @@ interface Engines {
 
 function verifyConfigured(
   engines: Engines,
-  asked: Pick<VerifyOptions, 'from' | 'to' | 'maxDifferences' | 'onProgress'>,
+  asked: Pick<VerifyOptions, 'from' | 'to' | 'maxDifferences' | 'maxKept' | 'onProgress'>,
 ): Promise<VerifyResult> {
   const { config, logger, signal } = engines;
   const { retention, quarantineRetention, topicPrefix } = config.eventLog;

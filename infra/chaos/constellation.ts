@@ -16,6 +16,8 @@ export const CLI = fileURLToPath(new URL('../../cli.js', import.meta.url));
 export interface ConstellationOptions {
   readonly engine: Engine;
   readonly folder: string;
+  /** Size of the disk that embedded engines get. */
+  readonly diskBytes: number;
   /** `SLUICE_…` variables for every process, on top of which come those that make them one pipeline. */
   readonly settings: Readonly<Record<string, string>>;
   readonly say: (line: string) => void;
@@ -54,7 +56,7 @@ async function openEmbedded(options: ConstellationOptions): Promise<Constellatio
   const [mqttPort = 0, apiPort = 0] = await chooseFreePorts(2);
   const devices = await TcpProxy.open([mqttPort]);
   const dataFolder = join(options.folder, 'data');
-  const disk = await SmallDisk.mount(dataFolder, options.say);
+  const disk = await SmallDisk.mount(dataFolder, options.diskBytes, options.say);
   const environment = environmentOf(options, {
     SLUICE_DATA_FOLDER: join(dataFolder, 'sluice'),
     SLUICE_GATEWAY_PORT: `${mqttPort}`,

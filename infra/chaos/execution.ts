@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Fault } from './fault.ts';
 import { createInjection, type Targets } from './injection.ts';
@@ -26,34 +27,58 @@ export interface ExecutionOptions {
 /** How long after the last fault the processors are watched, ms. */
 const CATCH_UP_DEADLINE_MS = 120_000;
 
-/** Executes a plan from now on. Resolves when each fault is undone and its recovery known. Rejects when aborted. */
-export function executePlan(faults: readonly Fault[], options: ExecutionOptions): Promise<FaultOutcome[]> {
+/**
+ * Executes a plan from now on. Resolves when each fault is undone and its recovery known. A target that does not come
+ * back suffers no more faults: the run has failed, and ends. Rejects when aborted, or when a fault could not be brought
+ * about, with nothing under way any more.
+ */
+export async function executePlan(
+  faults: readonly Fault[],
+  options: ExecutionOptions,
+): Promise<FaultOutcome[]> {
+  const failure = new AbortController();
+  const signal = AbortSignal.any([options.signal, failure.signal]);
+  setMaxListeners(0, signal);
   const startedAt = performance.now();
   const elapsed = (at = performance.now()) => Math.round(at - startedAt);
   // A target whose recovery takes longer than planned is left in peace until it is ready.
-  const ready = new Map<string, Promise<void>>();
-  const run = async (fault: Fault): Promise<FaultOutcome> => {
-    await delay(Math.max(0, fault.atMs - elapsed()), undefined, { signal: options.signal });
-    const before = ready.get(fault.target) ?? Promise.resolve();
-    const execution = before.then(() => executeFault(fault, elapsed, options));
-    ready.set(
-      fault.target,
-      execution.then(
-        () => {},
-        () => {},
-      ),
+  const latest = new Map<string, Promise<FaultExecution | undefined>>();
+  const run = async (fault: Fault): Promise<FaultOutcome[]> => {
+    await delay(Math.max(0, fault.atMs - elapsed()), undefined, { signal });
+    const before = latest.get(fault.target) ?? Promise.resolve(undefined);
+    const execution = before.then((earlier) =>
+      isLost(earlier) ? earlier : executeFault(fault, elapsed, { ...options, signal }),
     );
-    const { caughtUp, ...outcome } = await execution;
-    return { ...outcome, caughtUpMs: await caughtUp };
+    latest.set(fault.target, execution);
+    const done = await execution;
+    if (done === undefined || done.fault !== fault) return [];
+    const { caughtUp, ...outcome } = done;
+    return [{ ...outcome, caughtUpMs: await caughtUp }];
   };
-  return Promise.all(faults.map(run));
+  const runs = faults.map((fault) =>
+    run(fault).catch((error: unknown) => {
+      failure.abort(error);
+      throw error;
+    }),
+  );
+  await Promise.allSettled(runs);
+  failure.signal.throwIfAborted();
+  return (await Promise.all(runs)).flat();
+}
+
+interface FaultExecution extends Omit<FaultOutcome, 'caughtUpMs'> {
+  readonly caughtUp: Promise<number | null>;
+}
+
+function isLost(execution: FaultExecution | undefined): boolean {
+  return execution !== undefined && execution.error !== null;
 }
 
 async function executeFault(
   fault: Fault,
   elapsed: (at?: number) => number,
   { targets, nextCaughtUp, say, signal }: ExecutionOptions,
-) {
+): Promise<FaultExecution> {
   const injection = createInjection(fault, targets);
   const seconds = () => `${(elapsed() / 1_000).toFixed(1).padStart(6)} s`;
   const beganMs = elapsed();

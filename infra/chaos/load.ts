@@ -19,6 +19,7 @@ export interface LoadOptions {
 
 const messageCounts = z.object({
   due: z.number(),
+  sent: z.number(),
   unsent: z.number(),
   acknowledged: z.number(),
   unknown: z.number(),
@@ -40,17 +41,23 @@ const verdictSchema = z.object({
 /** What the harness reads of the simulator's verdict. */
 export type LoadVerdict = z.infer<typeof verdictSchema>;
 
+const KEPT_CHARACTERS = 2_000;
+
 /** How long acknowledgements, and then aggregates, are waited for once the last fault is over. */
-const DRAIN_TIMEOUT = '120s';
-const SETTLE_TIMEOUT = '180s';
+const DRAIN_TIMEOUT_MS = 120_000;
+const SETTLE_TIMEOUT_MS = 180_000;
+/** Connecting at first, computing what the aggregates have to be, and the queries of the last comparison. */
+const OVERHEAD_MS = 300_000;
 
 /** A fleet of simulated devices, a process of its own. */
 export class Load {
   /** Resolves when the first messages are acknowledged; rejects when the process ends before. */
   readonly running: Promise<void>;
-  /** Resolves when the simulator has compared the aggregates; rejects when it could not. */
+  /** Resolves when the simulator has compared the aggregates; rejects when it could not, or takes too long. */
   readonly verdict: Promise<LoadVerdict>;
   readonly #child: ChildProcess;
+  readonly #deadline: NodeJS.Timeout;
+  #tail = '';
 
   constructor(options: LoadOptions) {
     const verdictFile = join(options.folder, 'verdict.json');
@@ -60,21 +67,23 @@ export class Load {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const log = createWriteStream(join(options.folder, 'logs', 'simulate.log'));
-    let tail = '';
     const ended = new Promise<number | null>((resolve) => this.#child.once('close', resolve));
     this.running = new Promise((resolve, reject) => {
       for (const stream of [this.#child.stdout, this.#child.stderr]) {
         stream?.on('data', (bytes: Buffer) => {
           log.write(bytes);
-          tail = `${tail}${bytes}`.slice(-2_000);
-          if (/[1-9][\d,]* acknowledged/.test(tail)) resolve();
+          this.#tail = `${this.#tail}${bytes}`.slice(-KEPT_CHARACTERS);
+          if (/[1-9][\d,]* acknowledged/.test(this.#tail)) resolve();
         });
       }
-      void ended.then((code) => reject(new Error(`the simulator ended with code ${code}:\n${tail}`)));
+      void ended.then((code) => reject(this.#endError(code)));
     });
+    const limitMs = options.lengthMs + DRAIN_TIMEOUT_MS + SETTLE_TIMEOUT_MS + OVERHEAD_MS;
+    this.#deadline = setTimeout(() => this.end(), limitMs);
     this.verdict = ended.then((code) => {
+      clearTimeout(this.#deadline);
       log.end();
-      if (code !== 0 && code !== 1) throw new Error(`the simulator ended with code ${code}:\n${tail}`);
+      if (code !== 0 && code !== 1) throw this.#endError(code);
       return verdictSchema.parse(JSON.parse(readFileSync(verdictFile, 'utf8')));
     });
     // Whoever waits for one of them may not have come to it when the process ends.
@@ -82,8 +91,19 @@ export class Load {
     this.verdict.catch(() => {});
   }
 
+  /** The latest line that the simulator wrote about how it goes. */
+  get latest(): string {
+    return this.#tail.trimEnd().split('\n').at(-1) ?? '';
+  }
+
   end(): void {
+    clearTimeout(this.#deadline);
     this.#child.kill('SIGKILL');
+  }
+
+  #endError(code: number | null): Error {
+    const how = code === null ? 'was ended, or took too long' : `ended with code ${code}`;
+    return new Error(`the simulator ${how}:\n${this.#tail}`);
   }
 }
 
@@ -96,8 +116,8 @@ function argumentsOf(options: LoadOptions, verdictFile: string): string[] {
     duration: `${options.lengthMs}ms`,
     seed: options.seed,
     qos: 1,
-    'drain-timeout': DRAIN_TIMEOUT,
-    'settle-timeout': SETTLE_TIMEOUT,
+    'drain-timeout': `${DRAIN_TIMEOUT_MS}ms`,
+    'settle-timeout': `${SETTLE_TIMEOUT_MS}ms`,
     json: verdictFile,
   };
   const flags = Object.entries(values).flatMap(([name, value]) => [`--${name}`, `${value}`]);

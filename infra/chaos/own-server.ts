@@ -14,6 +14,8 @@ export class OwnServer implements Victim {
   #pid: number | undefined;
   #port = 0;
   #starts = 0;
+  /** Settles when the latest start has come to an end. */
+  #starting: Promise<unknown> = Promise.resolve();
 
   constructor(server: LocalServer, folder: string) {
     this.name = server.name;
@@ -31,18 +33,14 @@ export class OwnServer implements Victim {
   }
 
   async start(): Promise<void> {
-    const report = (line: string) => void process.stderr.write(`${line}\n`);
-    const instance = await startInstance(this.#server, this.#folder, {
-      report,
-      installLimitMs: INSTALL_LIMIT_MS,
-    });
-    if (instance.pid !== this.#pid) this.#starts++;
-    this.#pid = instance.pid;
-    const address = 'url' in instance ? instance.url : instance.brokers;
-    this.#port = Number(address.slice(address.lastIndexOf(':') + 1));
+    const starting = this.#start();
+    this.#starting = starting.catch(() => {});
+    await starting;
   }
 
+  /** As `Victim.kill`; what is being started is waited for, and killed too. */
   async kill(): Promise<void> {
+    await this.#starting;
     this.#pid = undefined;
     await stopInstance(this.#server, this.#folder, true);
   }
@@ -58,6 +56,18 @@ export class OwnServer implements Victim {
 
   resume(): void {
     if (this.#pid !== undefined) process.kill(this.#pid, 'SIGCONT');
+  }
+
+  async #start(): Promise<void> {
+    const report = (line: string) => void process.stderr.write(`${line}\n`);
+    const instance = await startInstance(this.#server, this.#folder, {
+      report,
+      installLimitMs: INSTALL_LIMIT_MS,
+    });
+    if (instance.pid !== this.#pid) this.#starts++;
+    this.#pid = instance.pid;
+    const address = 'url' in instance ? instance.url : instance.brokers;
+    this.#port = Number(address.slice(address.lastIndexOf(':') + 1));
   }
 }
 

@@ -1,21 +1,20 @@
 import type { FaultOutcome } from './execution.ts';
 import type { Figures, Report } from './report.ts';
+import type { Verification } from './verification.ts';
 
 const LABEL_WIDTH = 18;
 
 /** The report as people read it. */
 export function formatReport(report: Report): string {
-  const { options, verdict, recovery, verification } = report;
-  const { messages, aggregates, rate, latencyMs } = verdict;
+  const { options, verdict } = report;
+  const { latencyMs } = verdict;
   const lines = [
     row('run', `${options.engine}, seed ${options.seed}, ${options.seconds} s, ${options.devices} devices`),
     ...report.outcomes.map(outcomeRow),
     row('faults', tally(report.faultsByKind)),
-    row('restarts', tally(report.restarts)),
-    row(
-      'messages',
-      `${count(messages.acknowledged)} of ${count(messages.due)} acknowledged, ${count(messages.repeated)} on the way when a connection broke; ${count(rate.achieved)} msg/s of ${count(rate.intended)}`,
-    ),
+    row('kills', `${sumOf(report.killsByKind)} in all: ${tally(report.killsByKind)}`),
+    row('restarts', `${sumOf(report.restarts)} in all: ${tally(report.restarts)}`),
+    ...messageRows(report),
     row(
       'latency',
       latencyMs === null
@@ -23,12 +22,10 @@ export function formatReport(report: Report): string {
         : `p50 ${seconds(latencyMs.p50)}, p99 ${seconds(latencyMs.p99)}, max ${seconds(latencyMs.max)} from due to acknowledged`,
     ),
     row('connections', `lost ${count(verdict.connectionsLost)} times`),
-    row('missing', count(messages.missing)),
-    row('counted twice', `${count(messages.countedTwice)}${options.allowDuplicates ? ' (permitted)' : ''}`),
-    row('differing', `${count(aggregates.differing)} of ${count(aggregates.compared)} aggregates`),
-    row('sluice verify', verification.kind),
-    ...(verification.kind === 'agrees' ? [] : verification.text.split('\n').map((line) => row('', line))),
-    ...recoveryRows(recovery),
+    ...findingRows(report),
+    ...verificationRows(report.verification),
+    ...recoveryRows(report.recovery),
+    row('harness', resources(report.resources)),
     ...Object.entries(report.errorsLogged).map(([message, times]) =>
       row('  error logged', `${times} x ${message.slice(0, 300)}`),
     ),
@@ -36,6 +33,49 @@ export function formatReport(report: Report): string {
     row('again', report.command),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function messageRows({ verdict: { messages, rate } }: Report): string[] {
+  const { sent, acknowledged, repeated, due } = messages;
+  return [
+    row('messages', `${count(sent)} sent of ${count(due)} due, ${count(acknowledged)} acknowledged`),
+    row('', `${count(repeated)} on the way when a connection broke`),
+    row('rate', `${count(rate.achieved)} msg/s acknowledged, ${count(rate.intended)} intended`),
+  ];
+}
+
+function findingRows({ options, verdict: { messages, aggregates } }: Report): string[] {
+  return [
+    row('missing', count(messages.missing)),
+    row('counted twice', `${count(messages.countedTwice)}${options.allowDuplicates ? ' (permitted)' : ''}`),
+    row('differing', `${count(aggregates.differing)} of ${count(aggregates.compared)} aggregates`),
+  ];
+}
+
+function verificationRows(verification: Verification): string[] {
+  const { kind, text } = verification;
+  const told = kind === 'agrees' ? [] : text.split('\n').map((line) => row('', line));
+  if (kind === 'failed') return [row('sluice verify', kind), ...told];
+  const { messages, windows } = verification.balance;
+  const { accepted, aggregated, duplicates, quarantined } = messages;
+  const compared = windows.map((size) => `${count(size.compared)} of ${size.resolutionMs / 1_000} s`);
+  return [
+    row('sluice verify', kind),
+    row(
+      '  balance',
+      `${count(accepted)} in the log = ${count(aggregated)} aggregated + ${count(duplicates)} duplicate + ${count(quarantined)} quarantined`,
+    ),
+    row('  windows', `${compared.join(', ')} compared`),
+    ...told,
+  ];
+}
+
+function resources({ peakMemoryBytes, storedBytes }: Report['resources']): string {
+  return `${count(peakMemoryBytes / 2 ** 20)} MiB of memory at most; ${count(storedBytes / 2 ** 20)} MiB stored`;
+}
+
+function sumOf(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, times) => sum + times, 0);
 }
 
 function outcomeRow({ fault, beganMs, healedMs, readyMs, caughtUpMs }: FaultOutcome): string {
@@ -56,7 +96,10 @@ function recoveryRows({
   return [
     row('kill to ready', figures(killToReady)),
     row('restart to ready', figures(restartToReady)),
-    row('end to caught up', `${figures(healedToCaughtUp)}; ${notCaughtUp} not caught up`),
+    row(
+      'time to recover',
+      `${figures(healedToCaughtUp)}; from the end of a fault to caught up; ${notCaughtUp} not caught up`,
+    ),
     row('  undisturbed', figures(undisturbed)),
   ];
 }

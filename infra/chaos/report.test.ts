@@ -9,7 +9,7 @@ function outcome(kind: FaultKind, times: Partial<FaultOutcome>): FaultOutcome {
   return { fault, beganMs: 0, healedMs: 1_000, readyMs: 1_500, caughtUpMs: 2_000, error: null, ...times };
 }
 
-const GOOD: Findings = {
+const GOOD = {
   options: {
     engine: 'scaled-out',
     seed: 7,
@@ -18,15 +18,16 @@ const GOOD: Findings = {
     devices: 200,
     allowDuplicates: false,
   },
-  outcomes: [],
+  outcomes: [outcome('cut-kafka', {})],
   verdict: {
     ok: true,
     reasons: [],
     run: { runId: 'r', startedAt: '2026-01-01T00:00:00.000Z', durationMs: 60_000 },
     messages: {
-      due: 1_000,
+      due: 120_000,
+      sent: 120_000,
       unsent: 0,
-      acknowledged: 1_000,
+      acknowledged: 120_000,
       unknown: 0,
       repeated: 20,
       missing: 0,
@@ -37,15 +38,36 @@ const GOOD: Findings = {
     connectionsLost: 3,
     aggregates: { waitedMs: 9_000, compared: 800, differing: 0 },
   },
-  verification: { kind: 'agrees', text: '' },
+  verification: {
+    kind: 'agrees',
+    text: '',
+    balance: {
+      messages: { accepted: 120_030, aggregated: 120_000, duplicates: 30, quarantined: 0 },
+      windows: [
+        { resolutionMs: 10_000, compared: 4_800, open: 0 },
+        { resolutionMs: 60_000, compared: 0, open: 800 },
+      ],
+    },
+  },
   restarts: { 'gateway-1': 2 },
   crashes: [],
   uncleanStops: [],
   errorsLogged: { 'gateway: away': 3 },
-};
+  resources: { peakMemoryBytes: 100 * 2 ** 20, storedBytes: 3 * 2 ** 30 },
+} satisfies Findings;
 
+const { balance } = GOOD.verification;
+
+/** The log has what was acknowledged. */
 function withMessages(counts: Partial<Findings['verdict']['messages']>): Findings {
-  return { ...GOOD, verdict: { ...GOOD.verdict, messages: { ...GOOD.verdict.messages, ...counts } } };
+  const messages = { ...GOOD.verdict.messages, ...counts };
+  const verification = withAggregated(messages.acknowledged);
+  return { ...GOOD, verdict: { ...GOOD.verdict, messages }, verification };
+}
+
+function withAggregated(aggregated: number): Findings['verification'] {
+  const messages = { ...balance.messages, aggregated };
+  return { ...GOOD.verification, balance: { ...balance, messages } };
 }
 
 describe('a run passes', () => {
@@ -78,7 +100,24 @@ describe('a run fails', () => {
       'something the simulator alone knows',
       { ...GOOD, verdict: { ...GOOD.verdict, ok: false, reasons: ['something the simulator alone knows'] } },
     ],
-    ['sluice verify finds differences', { ...GOOD, verification: { kind: 'disagrees', text: '' } }],
+    [
+      'sluice verify finds differences',
+      { ...GOOD, verification: { ...GOOD.verification, kind: 'disagrees' } },
+    ],
+    [
+      'the log has 119999 messages that count, acknowledged were 120000',
+      { ...GOOD, verification: withAggregated(119_999) },
+    ],
+    [
+      'the log has 120001 messages that count, acknowledged were 120000',
+      { ...GOOD, verification: withAggregated(120_001) },
+    ],
+    [
+      'sluice verify compared no windows',
+      { ...GOOD, verification: { ...GOOD.verification, balance: { ...balance, windows: [] } } },
+    ],
+    ['the load ended early: 60000 messages of 120000', withMessages({ due: 60_000 })],
+    ['nothing was hurt', { ...GOOD, outcomes: [] }],
     ['sluice verify could not compare', { ...GOOD, verification: { kind: 'failed', text: '' } }],
     ['ended by itself: gateway-1 (exit code 1)', { ...GOOD, crashes: ['gateway-1 (exit code 1)'] }],
     ['did not stop cleanly: api: SIGKILL', { ...GOOD, uncleanStops: ['api: SIGKILL'] }],
@@ -112,14 +151,20 @@ test('recovery is measured from the kill, from the restart, and to the moment of
 test('the text says what was found and how to run it again', () => {
   const report = drawReport({
     ...withMessages({ missing: 2 }),
-    outcomes: [outcome('kill-gateway', { beganMs: 7_100 })],
+    outcomes: [outcome('kill-gateway', { beganMs: 7_100, healedMs: 8_000, caughtUpMs: 10_000 })],
   });
   const text = formatReport(report);
   for (const line of [
     /^run +scaled-out, seed 7, 60 s, 200 devices$/m,
     /^ {2}7\.1 s +kill-gateway target/m,
-    /^restarts +2 x gateway-1$/m,
-    /^messages +1,000 of 1,000 acknowledged, 20 on the way/m,
+    /^kills +1 in all: 1 x kill-gateway$/m,
+    /^restarts +2 in all: 2 x gateway-1$/m,
+    /^messages +120,000 sent of 120,000 due, 120,000 acknowledged$/m,
+    /^rate +1,990 msg\/s acknowledged, 2,000 intended$/m,
+    /^ {2}balance +120,030 in the log = 120,000 aggregated \+ 30 duplicate \+ 0 quarantined$/m,
+    /^ {2}windows +4,800 of 10 s, 0 of 60 s compared$/m,
+    /^time to recover +p50 2\.0 s, max 2\.0 s \(1\)/m,
+    /^harness +100 MiB of memory at most; 3,072 MiB stored$/m,
     /^missing +2$/m,
     /^counted twice +0$/m,
     /^differing +0 of 800 aggregates$/m,

@@ -1,7 +1,7 @@
 import type { FaultOutcome } from './execution.ts';
-import { type Engine, ruleOf } from './fault.ts';
+import { type Engine, type FaultKind, ruleOf } from './fault.ts';
 import type { LoadVerdict } from './load.ts';
-import type { Verification } from './verification.ts';
+import type { Balance, Verification } from './verification.ts';
 
 /** What one run is asked to do. */
 export interface RunOptions {
@@ -26,6 +26,15 @@ export interface Findings {
   /** Roles that did not end with exit code 0 when asked to at the end. */
   readonly uncleanStops: readonly string[];
   readonly errorsLogged: Readonly<Record<string, number>>;
+  readonly resources: Resources;
+}
+
+/** What the run itself took, bytes. */
+export interface Resources {
+  /** Memory that the harness had at most; roles, servers and devices have their own. */
+  readonly peakMemoryBytes: number;
+  /** What all of them had stored at the end. */
+  readonly storedBytes: number;
 }
 
 export interface Report extends Findings {
@@ -36,6 +45,7 @@ export interface Report extends Findings {
   readonly reasons: readonly string[];
   /** The same run again. */
   readonly command: string;
+  readonly killsByKind: Readonly<Record<string, number>>;
   readonly faultsByKind: Readonly<Record<string, number>>;
   readonly recovery: Recovery;
 }
@@ -58,6 +68,9 @@ export interface Figures {
   readonly maxMs: number;
 }
 
+/** Of the messages that were asked for. The fleet starts its schedule with the run and ends it a little sooner. */
+const LEAST_SHARE_DUE = 0.99;
+
 /** Draws up the report. Pure. */
 export function drawReport(findings: Findings): Report {
   const reasons = reasonsOf(findings);
@@ -66,16 +79,35 @@ export function drawReport(findings: Findings): Report {
     ok: reasons.length === 0,
     reasons,
     command: commandOf(findings.options),
+    killsByKind: countKinds(findings.outcomes.filter(({ fault }) => isKill(fault.kind))),
     faultsByKind: countKinds(findings.outcomes),
     recovery: recoveryOf(findings.outcomes),
     ...findings,
   };
 }
 
-function reasonsOf({ options, verdict, verification, outcomes, crashes, uncleanStops }: Findings): string[] {
+function reasonsOf(findings: Findings): string[] {
+  const { verdict, verification, outcomes, crashes, uncleanStops } = findings;
+  const reasons = messageReasons(findings);
+  if (!verdict.ok && reasons.length === 0) reasons.push(...verdict.reasons);
+  if (verification.kind === 'disagrees') reasons.push('sluice verify finds differences');
+  if (verification.kind === 'failed') reasons.push('sluice verify could not compare');
+  else reasons.push(...balanceReasons(verdict.messages, verification.balance));
+  if (outcomes.length === 0) reasons.push('nothing was hurt');
+  const broken = outcomes.filter(({ error }) => error !== null);
+  reasons.push(...broken.map(({ fault, error }) => `after ${fault.kind} of ${fault.target}: ${error}`));
+  reasons.push(...crashes.map((crash) => `ended by itself: ${crash}`));
+  reasons.push(...uncleanStops.map((stop) => `did not stop cleanly: ${stop}`));
+  return reasons;
+}
+
+function messageReasons({ options, verdict }: Findings): string[] {
   const { messages, aggregates } = verdict;
   const reasons: string[] = [];
   if (messages.acknowledged === 0) reasons.push('nothing was acknowledged');
+  const intended = options.rate * options.seconds;
+  if (messages.due < intended * LEAST_SHARE_DUE)
+    reasons.push(`the load ended early: ${messages.due} messages of ${intended}`);
   if (messages.missing > 0) reasons.push(`acknowledged messages missing: ${messages.missing}`);
   if (messages.countedTwice > 0 && !options.allowDuplicates)
     reasons.push(`messages counted twice: ${messages.countedTwice}`);
@@ -84,13 +116,19 @@ function reasonsOf({ options, verdict, verification, outcomes, crashes, uncleanS
     reasons.push(
       `messages not acknowledged after all faults had ended: ${messages.unsent + messages.unknown}`,
     );
-  if (!verdict.ok && reasons.length === 0) reasons.push(...verdict.reasons);
-  if (verification.kind === 'disagrees') reasons.push('sluice verify finds differences');
-  if (verification.kind === 'failed') reasons.push('sluice verify could not compare');
-  const broken = outcomes.filter(({ error }) => error !== null);
-  reasons.push(...broken.map(({ fault, error }) => `after ${fault.kind} of ${fault.target}: ${error}`));
-  reasons.push(...crashes.map((crash) => `ended by itself: ${crash}`));
-  reasons.push(...uncleanStops.map((stop) => `did not stop cleanly: ${stop}`));
+  return reasons;
+}
+
+/** That the store agrees with the log says little unless the log has every message, each of them once but for duplicates. */
+function balanceReasons(
+  { acknowledged, unknown }: LoadVerdict['messages'],
+  { messages, windows }: Balance,
+): string[] {
+  const reasons: string[] = [];
+  const { aggregated } = messages;
+  if (aggregated < acknowledged || aggregated > acknowledged + unknown)
+    reasons.push(`the log has ${aggregated} messages that count, acknowledged were ${acknowledged}`);
+  if (windows.every(({ compared }) => compared === 0)) reasons.push('sluice verify compared no windows');
   return reasons;
 }
 
@@ -120,11 +158,13 @@ function recoveryOf(outcomes: readonly FaultOutcome[]): Recovery {
   };
 }
 
-function isRoleKill(kind: FaultOutcome['fault']['kind']): boolean {
+function isKill(kind: FaultKind): boolean {
   const rule = ruleOf(kind);
-  return (
-    rule.on === 'process' && rule.verb === 'kill' && !['kafka', 'influxdb'].includes(rule.targets[0] ?? '')
-  );
+  return rule.on === 'process' && rule.verb === 'kill';
+}
+
+function isRoleKill(kind: FaultKind): boolean {
+  return isKill(kind) && !['kafka', 'influxdb'].includes(ruleOf(kind).targets[0] ?? '');
 }
 
 function isDisturbed(outcome: FaultOutcome, outcomes: readonly FaultOutcome[]): boolean {

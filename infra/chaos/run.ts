@@ -2,10 +2,12 @@ import { join } from 'node:path';
 import { type Constellation, openConstellation } from './constellation.ts';
 import { countErrorsOf } from './error-lines.ts';
 import { executePlan, type FaultOutcome } from './execution.ts';
+import { type FaultKind, ruleOf } from './fault.ts';
 import { LagWatch } from './lag-watch.ts';
 import { Load } from './load.ts';
 import { planFaults } from './plan.ts';
 import { drawReport, type Report, type RunOptions } from './report.ts';
+import { diskBytesOf, requireSpace, sizeOf } from './storage.ts';
 import { verify } from './verification.ts';
 
 export interface RunContext {
@@ -18,12 +20,18 @@ export interface RunContext {
 }
 
 const PARTITIONS = 12;
+const PROGRESS_MS = 30_000;
+/** Messages are in the log twice where they were sent again. */
+const MOST_TIMES_IN_LOG = 2;
 
 /** Starts a pipeline, hurts it while a fleet sends, heals it, and reports. Everything it starts is gone when it settles. */
 export async function runChaos(options: RunOptions, context: RunContext): Promise<Report> {
   const crashes: string[] = [];
+  const diskBytes = diskBytesOf(options);
+  await requireSpace(context.folder, diskBytes);
   const constellation = await openConstellation({
     engine: options.engine,
+    diskBytes,
     folder: context.folder,
     say: context.say,
     settings: { ...context.settings, SLUICE_EVENT_LOG_PARTITIONS: `${PARTITIONS}` },
@@ -51,10 +59,12 @@ async function hurt(
   const lengthMs = options.seconds * 1_000;
   const load = new Load({ ...options, mqttUrl, apiUrl, environment, folder, lengthMs });
   const watch = new LagWatch(constellation.roles, { partitions: PARTITIONS, mostLag: options.rate / 2 });
+  const progress = setInterval(() => say(`          ${load.latest}`), PROGRESS_MS);
   try {
     await unlessAborted(load.running, signal);
     say('devices send');
-    const outcomes = await executePlan(planFaults({ ...options, lengthMs }), {
+    const plan = planFaults({ ...options, lengthMs }).filter(({ kind }) => canHappen(kind, constellation));
+    const outcomes = await executePlan(plan, {
       targets: constellation,
       nextCaughtUp: () => watch.nextCaughtUp(),
       say,
@@ -62,12 +72,14 @@ async function hurt(
     });
     say('all faults are over; waiting for the verdict');
     const verdict = await unlessAborted(load.verdict, signal);
+    clearInterval(progress);
     await watch.close();
     const restarts = restartsOf(constellation, outcomes);
     const uncleanStops = await constellation.stopRoles();
     const fromMs = Date.parse(verdict.run.startedAt);
     const toMs = fromMs + verdict.run.durationMs;
-    const verification = await verify({ environment, folder, fromMs, toMs, signal });
+    const mostMessages = MOST_TIMES_IN_LOG * verdict.messages.due;
+    const verification = await verify({ environment, folder, fromMs, toMs, mostMessages, signal });
     const errorsLogged = countErrorsOf(
       join(folder, 'logs'),
       constellation.roles.map(({ name }) => name),
@@ -81,11 +93,20 @@ async function hurt(
       crashes,
       uncleanStops,
       errorsLogged,
+      resources: {
+        peakMemoryBytes: process.resourceUsage().maxRSS * 1_024,
+        storedBytes: await sizeOf(folder),
+      },
     });
   } finally {
+    clearInterval(progress);
     load.end();
     await watch.close();
   }
+}
+
+function canHappen(kind: FaultKind, { disk }: Constellation): boolean {
+  return disk !== undefined || ruleOf(kind).on !== 'disk';
 }
 
 /** Guests are expected to start once for each fault that brings them. */

@@ -31,3 +31,8 @@ test.each([
   const file = await fileWith([entry]);
   expect(() => readSeeds(file)).toThrow(message);
 });
+
+test('a file without seeds is refused: running none of them would pass', async () => {
+  const file = await fileWith([]);
+  expect(() => readSeeds(file)).toThrow(/array/);
+});

@@ -2,17 +2,20 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { ENGINES } from './fault.ts';
 
-const seedsSchema = z.array(
-  z.strictObject({
-    engine: z.enum(ENGINES),
-    seed: z.int(),
-    seconds: z.number().positive(),
-    rate: z.number().positive().default(2_000),
-    devices: z.int().positive().default(200),
-    /** What the run found when it was kept. */
-    found: z.string().min(1),
-  }),
-);
+const seedsSchema = z
+  .array(
+    z.strictObject({
+      engine: z.enum(ENGINES),
+      seed: z.int(),
+      seconds: z.number().positive(),
+      rate: z.number().positive().default(2_000),
+      devices: z.int().positive().default(200),
+      /** What the run found when it was kept. */
+      found: z.string().min(1),
+    }),
+  )
+  // A run of no seeds would pass.
+  .min(1);
 
 /** A run that once failed. */
 export type KeptSeed = z.infer<typeof seedsSchema>[number];

@@ -10,7 +10,7 @@ test('a small disk takes nothing more while it is full; where there can be none 
   const folder = await mkdtemp(join(tmpdir(), 'sluice-disk-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const lines: string[] = [];
-  const disk = await SmallDisk.mount(join(folder, 'data'), (line) => lines.push(line));
+  const disk = await SmallDisk.mount(join(folder, 'data'), 64 * 2 ** 20, (line) => lines.push(line));
   if (disk === undefined) {
     expect(lines.join()).toMatch(/^fill-disk does nothing here, no small disk can be mounted: ./);
     return skip(lines.join());

@@ -1,17 +1,19 @@
 import { execFile } from 'node:child_process';
 import { mkdir, open, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-const DISK_MIB = 768;
 const BALLAST = 'ballast';
 const RESERVED_SHARE = 0.98;
 const LARGEST_PIECE = 1 << 20;
 const SMALLEST_PIECE = 512;
+const UNMOUNT_ATTEMPTS = 50;
+const UNMOUNT_RETRY_MS = 100;
 
-/** A file system of a few hundred MiB in a file, mounted at a folder, that can be filled to its last block. */
+/** A file system of its own in a file, mounted at a folder, that can be filled to its last block. */
 export class SmallDisk {
   readonly #folder: string;
 
@@ -20,12 +22,16 @@ export class SmallDisk {
   }
 
   /** Makes one at `folder`, its file beside it; undefined, with a line that says why, where that is not allowed. */
-  static async mount(folder: string, say: (line: string) => void): Promise<SmallDisk | undefined> {
+  static async mount(
+    folder: string,
+    bytes: number,
+    say: (line: string) => void,
+  ): Promise<SmallDisk | undefined> {
     const image = `${folder}.img`;
     try {
       await mkdir(folder, { recursive: true });
       const file = await open(image, 'w');
-      await file.truncate(DISK_MIB << 20);
+      await file.truncate(bytes);
       await file.close();
       await run('mkfs.ext4', ['-q', '-m', '0', image]);
       await run('mount', ['-o', 'loop', image, folder]);
@@ -60,7 +66,16 @@ export class SmallDisk {
   /** Nobody may use it any more. Its file keeps what was stored. */
   async unmount(): Promise<void> {
     await this.free();
-    await run('umount', [this.#folder]);
+    // A process that was killed a moment ago may still have files open.
+    for (let attempt = 0; attempt < UNMOUNT_ATTEMPTS; attempt++) {
+      const isUnmounted = await run('umount', [this.#folder]).then(
+        () => true,
+        () => false,
+      );
+      if (isUnmounted) return;
+      await delay(UNMOUNT_RETRY_MS);
+    }
+    await run('umount', ['--lazy', this.#folder]);
   }
 }
 

@@ -4,7 +4,7 @@ import { formatCount } from '../plain-text.ts';
 import { type CommandOutput, ProgressLine } from '../progress-line.ts';
 import type { RangeOptions } from '../range-options.ts';
 import { addRangeOptions, checkRange } from '../range-options.ts';
-import type { VerifyOptions, VerifyProgress } from './verify.ts';
+import { MAX_KEPT, type VerifyOptions, type VerifyProgress } from './verify.ts';
 import { toJson, type VerifyResult } from './verify-result.ts';
 import { formatResult } from './verify-text.ts';
 
@@ -13,7 +13,7 @@ export interface VerifyCommandDependencies extends CommandOutput {
   parseInstant(text: string): number | undefined;
   /** Opens the engines, verifies, closes them. */
   verify(
-    options: Pick<VerifyOptions, 'from' | 'to' | 'maxDifferences' | 'onProgress'>,
+    options: Pick<VerifyOptions, 'from' | 'to' | 'maxDifferences' | 'maxKept' | 'onProgress'>,
   ): Promise<VerifyResult>;
   /** Tells why it cannot be verified. */
   fail(error: unknown): void;
@@ -22,6 +22,7 @@ export interface VerifyCommandDependencies extends CommandOutput {
 interface Flags extends RangeOptions {
   readonly json?: string;
   readonly maxDifferences: number;
+  readonly maxKept: number;
 }
 
 export const VERIFY_EXIT_CODES = { equal: 0, different: 1, unverifiable: 2 } as const;
@@ -43,6 +44,7 @@ export function createVerifyCommand(dependencies: VerifyCommandDependencies): Co
   addRangeOptions(command, dependencies.parseInstant)
     .option('--json <file>', 'also write the result to a file')
     .option('--max-differences <n>', 'differences to list', parseLimit, 20)
+    .option('--max-kept <n>', 'messages and readings to hold, about 30 bytes each', parseLimit, MAX_KEPT)
     .addHelpText('after', HELP);
   command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : VERIFY_EXIT_CODES.unverifiable));
   return command.action(async (flags: Flags) => {
@@ -52,7 +54,7 @@ export function createVerifyCommand(dependencies: VerifyCommandDependencies): Co
 }
 
 async function run(
-  { from, to, json, maxDifferences }: Flags,
+  { from, to, json, maxDifferences, maxKept }: Flags,
   dependencies: VerifyCommandDependencies,
 ): Promise<number> {
   let progress: VerifyProgress | undefined;
@@ -62,7 +64,7 @@ async function run(
       progress = latest;
     };
     const result = await dependencies
-      .verify({ from, to, maxDifferences, onProgress })
+      .verify({ from, to, maxDifferences, maxKept, onProgress })
       .finally(() => line.close());
     dependencies.write(formatResult(result));
     if (json !== undefined) await writeFile(json, toJson(result));

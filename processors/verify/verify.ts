@@ -44,7 +44,8 @@ export interface VerifyProgress {
   readonly total: number;
 }
 
-const MAX_KEPT = 20_000_000;
+/** Messages and readings that are held in memory at most, unless told otherwise. */
+export const MAX_KEPT = 20_000_000;
 /** Clocks of brokers may differ by this much. */
 const CLOCK_SKEW_MS = 60_000;
 /** Rows this close to the end of their retention may be gone before they are read. */
