@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { DAY_MS, inOrder, readAll, rowOf, select, T0 } from './contract-rows.fixture.ts';
 import { NO_DISTRIBUTION } from './distribution.ts';
 import { MetricStoreClosedError, MetricStoreUnavailableError, RowsRefusedError } from './errors.ts';
-import type { MetricStore, Selection, WindowAggregate } from './metric-store.ts';
+import type { MetricStore, WindowAggregate } from './metric-store.ts';
 import type { Resolution } from './resolutions.ts';
 import { aggregateOf, arbitraryRows } from './rows.fixture.ts';
 
@@ -17,13 +18,11 @@ export interface MetricStoreUnderTest {
   dispose(): Promise<void>;
 }
 
-const DAY_MS = 86_400_000;
 const RESOLUTIONS: readonly Resolution[] = [
   { resolutionMs: 10_000 },
   { resolutionMs: 60_000, retentionMs: 7 * DAY_MS },
   { resolutionMs: 3_600_000 },
 ];
-const T0 = Math.floor((Date.now() - DAY_MS) / 3_600_000) * 3_600_000;
 
 /** The promises of PORT 2, tried on one adapter. */
 export function describeMetricStore(name: string, create: () => Promise<MetricStoreUnderTest>): void {
@@ -366,45 +365,4 @@ export function describeMetricStore(name: string, create: () => Promise<MetricSt
       expect(await readAll(store, select('outage'))).toEqual([row]);
     });
   });
-}
-
-function rowOf(fields: Partial<WindowAggregate>): WindowAggregate {
-  return {
-    deviceId: 'd1',
-    metric: 'm',
-    resolutionMs: 10_000,
-    windowStart: T0,
-    pane: 0,
-    aggregate: aggregateOf([1.5, 2.5]),
-    ...fields,
-  };
-}
-
-function select(metric: string): Selection {
-  return { metric, resolutionMs: 10_000, from: T0 - DAY_MS, to: T0 + DAY_MS, distributions: true };
-}
-
-async function readAll(store: MetricStore, selection: Selection): Promise<WindowAggregate[]> {
-  const rows: WindowAggregate[] = [];
-  for await (const chunk of store.read(selection)) rows.push(...chunk);
-  return inOrder(rows);
-}
-
-/** By identity, and with raw values in order: neither order is promised. */
-function inOrder(rows: readonly WindowAggregate[]): WindowAggregate[] {
-  return rows
-    .map((row) => ({ ...row, aggregate: { ...row.aggregate, distribution: sorted(row) } }))
-    .sort(
-      (a, b) =>
-        compare(a.deviceId, b.deviceId) || compare(a.windowStart, b.windowStart) || compare(a.pane, b.pane),
-    );
-}
-
-function sorted({ aggregate: { distribution } }: WindowAggregate) {
-  if (distribution.kind === 'sketch' || distribution === NO_DISTRIBUTION) return distribution;
-  return { kind: 'raw' as const, values: [...distribution.values].sort((a, b) => a - b) };
-}
-
-function compare<T extends string | number>(a: T, b: T): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -24,11 +24,13 @@ export interface ProcessorEvents {
 }
 
 const LOG_INTERVAL_MS = 5_000;
+/** A consumer that has not recovered fails again within this time; one that owns no partition has no other way to tell. */
+const OVER_AFTER_MS = 60_000;
 
 export function createProcessorEvents(registry: Registry, logger: Logger): ProcessorEvents {
   const counters = createCounters(registry);
   let storeFailure: string | undefined;
-  let consumerFailure: string | undefined;
+  let consumerFailure: { readonly reason: string; readonly at: number } | undefined;
   let lastLogged = Number.NEGATIVE_INFINITY;
   const logFailure = (what: string, error: unknown) => {
     if (performance.now() - lastLogged < LOG_INTERVAL_MS) return;
@@ -37,6 +39,7 @@ export function createProcessorEvents(registry: Registry, logger: Logger): Proce
   };
   return {
     partitionAssigned(partition, from) {
+      consumerFailure = undefined;
       logger.info({ partition, offset: from.toString() }, 'partition assigned');
     },
     partitionRevoked(partition) {
@@ -81,7 +84,7 @@ export function createProcessorEvents(registry: Registry, logger: Logger): Proce
     },
     consumerFailed(error) {
       counters.consumerFailures.inc();
-      consumerFailure = `event log: ${error.message}`;
+      consumerFailure = { reason: `event log: ${error.message}`, at: performance.now() };
       logFailure('consuming telemetry failed', error);
     },
     checkpointSaved(bytes, stalledMs, savedMs) {
@@ -101,7 +104,10 @@ export function createProcessorEvents(registry: Registry, logger: Logger): Proce
         'a checkpoint cannot be used, taking the one before or the start of the log',
       );
     },
-    failing: () => storeFailure ?? consumerFailure,
+    failing() {
+      const isOver = consumerFailure === undefined || performance.now() - consumerFailure.at > OVER_AFTER_MS;
+      return storeFailure ?? (isOver ? undefined : consumerFailure?.reason);
+    },
   };
 }
 

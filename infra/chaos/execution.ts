@@ -37,8 +37,11 @@ export async function executePlan(
   options: ExecutionOptions,
 ): Promise<FaultOutcome[]> {
   const failure = new AbortController();
-  const signal = AbortSignal.any([options.signal, failure.signal]);
+  const { signal } = failure;
   setMaxListeners(0, signal);
+  const interrupt = () => failure.abort(options.signal.reason);
+  if (options.signal.aborted) interrupt();
+  options.signal.addEventListener('abort', interrupt, { once: true });
   const startedAt = performance.now();
   const elapsed = (at = performance.now()) => Math.round(at - startedAt);
   // A target whose recovery takes longer than planned is left in peace until it is ready.
@@ -62,7 +65,8 @@ export async function executePlan(
     }),
   );
   await Promise.allSettled(runs);
-  failure.signal.throwIfAborted();
+  options.signal.removeEventListener('abort', interrupt);
+  signal.throwIfAborted();
   return (await Promise.all(runs)).flat();
 }
 

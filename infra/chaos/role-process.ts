@@ -50,11 +50,12 @@ export class RoleProcess implements Victim {
 
   async start(signal: AbortSignal): Promise<void> {
     if (this.#child === undefined) this.#spawn();
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(READY_DEADLINE_MS)]);
+    const deadline = performance.now() + READY_DEADLINE_MS;
     while (!(await this.#isReady())) {
       if (this.#child === undefined) throw new Error(`${this.name} was ended before it was ready`);
       if (signal.aborted) throw new Error(`${this.name} was not waited for any longer`);
-      if (deadline.aborted) throw new Error(`${this.name} is not ready after ${READY_DEADLINE_MS / 1_000} s`);
+      if (performance.now() > deadline)
+        throw new Error(`${this.name} is not ready after ${READY_DEADLINE_MS / 1_000} s`);
       await delay(READY_POLL_MS);
     }
   }
