@@ -19,13 +19,14 @@ export async function requireSpace(folder: string, bytes: number): Promise<void>
   throw new Error(`${folder} has ${mib(bavail * bsize)} MiB left, and the run may store ${mib(bytes)} MiB`);
 }
 
-/** What the files of a folder take on their disk, bytes. */
+/** What the files of a folder take on its disk, bytes; a disk that is mounted in it counts by the file that it is in. */
 export async function sizeOf(folder: string): Promise<number> {
+  const { dev } = await lstat(folder);
   let bytes = 0;
   for (const entry of await readdir(folder, { recursive: true })) {
     // Kafka deletes files of its own meanwhile.
     const found = await lstat(join(folder, entry)).catch(() => undefined);
-    bytes += (found?.blocks ?? 0) * 512;
+    if (found?.dev === dev) bytes += found.blocks * 512;
   }
   return bytes;
 }
