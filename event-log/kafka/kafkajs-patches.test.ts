@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module';
-import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { isStaleBatch, patchKafkajs } from './kafkajs-patches.ts';
 import { PackedRecords } from './packed-records.ts';
+import { encodeProduceRequest, OutgoingBatch } from './produce-request.ts';
 
 const require = createRequire(import.meta.url);
 const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup');
@@ -11,7 +12,21 @@ const Decoder = require('kafkajs/src/protocol/decoder');
 const { RecordBatch } = require('kafkajs/src/protocol/recordBatch/v0');
 const Record = require('kafkajs/src/protocol/recordBatch/record/v0');
 const Encoder = require('kafkajs/src/protocol/encoder');
+const encodeRequest = require('kafkajs/src/protocol/request');
 const packageFile = require('kafkajs/package.json');
+
+const REQUEST_OF_A_BATCH = {
+  acks: -1,
+  timeout: 1,
+  topicData: [
+    {
+      topic: 'topic',
+      partitions: [
+        { partition: 3, messages: [new OutgoingBatch(3, [{ key: 'k', value: Buffer.from('v') }])] },
+      ],
+    },
+  ],
+};
 
 let fetched: () => Promise<object[]> = async () => [];
 
@@ -68,6 +83,31 @@ describe('a patched kafkajs', () => {
       expect(await response.parse(decoded)).toEqual(decoded);
     },
   );
+
+  test.each([3, 4, 5, 6, 7])('writes the batches of a produce request v%i at once', async (version) => {
+    const now = 1_732_460_000_123;
+    vi.useFakeTimers({ now, toFake: ['Date'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { request } = produce.protocol({ version })(REQUEST_OF_A_BATCH);
+    const encoded = await encodeRequest({ correlationId: 5, clientId: 'client', request });
+    const body = encodeProduceRequest(REQUEST_OF_A_BATCH, now);
+    const head = new Encoder().writeInt16(0).writeInt16(version).writeInt32(5).writeString('client').buffer;
+    const length = new Encoder().writeInt32(head.length + body.length).buffer;
+    expect(encoded.buffer).toEqual(Buffer.concat([length, head, body]));
+  });
+
+  test('writes a request of messages as before', async () => {
+    const topicData = [{ topic: 'topic', partitions: [{ partition: 0, messages: [{ value: 'plain' }] }] }];
+    const { request } = produce.protocol({ version: 7 })({ acks: -1, timeout: 1, topicData });
+    const encoder = await request.encode();
+    expect(encoder.buffer.includes('plain')).toBe(true);
+  });
+
+  test.each([0, 1, 2])('refuses to write a batch into a produce request v%i', (version) => {
+    expect(() => produce.protocol({ version })(REQUEST_OF_A_BATCH)).toThrow(
+      `a produce request of version ${version} carries no record batches`,
+    );
+  });
 
   test('a batch is stale once its consumer has joined another generation', async () => {
     const group = Object.assign(Object.create(ConsumerGroup.prototype), { offsetManager: {} });

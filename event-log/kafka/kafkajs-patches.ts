@@ -1,12 +1,15 @@
 import { createRequire } from 'node:module';
 import { PackedRecords } from './packed-records.ts';
+import { encodeProduceRequest, hasBatches, type ProduceRequest } from './produce-request.ts';
 
 const require = createRequire(import.meta.url);
 const KAFKAJS_VERSION = '2.2.4';
 const BATCH_DECODER = 'kafkajs/src/protocol/recordBatch/v0/decoder';
 /** The only user of the above, loaded with the first fetch. */
 const BATCH_DECODER_USER = 'kafkajs/src/protocol/requests/fetch/v4/decodeMessages';
-const PRODUCE_RESPONSES_WITH_BATCHES = [3, 4, 5, 6, 7] as const;
+const PRODUCE = 'kafkajs/src/protocol/requests/produce';
+/** Those whose requests carry record batches, and are alike. */
+const PRODUCE_VERSIONS: readonly number[] = [3, 4, 5, 6, 7];
 
 /** kafkajs is not the version, or not built the way, that the corrections below were written for. */
 export class KafkajsPatchError extends Error {
@@ -31,6 +34,10 @@ interface Decoder {
   forward(bytes: number): void;
 }
 
+/** A request or response of one version, made from what is to be sent. */
+type CreateProduce = (request: ProduceRequest) => { readonly request: object };
+type ProduceProtocol = (options: { readonly version: number }) => CreateProduce;
+
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 type ConsumerGroupFetch = (this: ConsumerGroup, nodeId: unknown) => Promise<object[]>;
 
@@ -38,7 +45,7 @@ const staleness = new WeakMap<object, () => boolean>();
 let patched = false;
 
 /**
- * Corrects four things inside kafkajs that its options cannot reach. Applies once per process, to every
+ * Corrects five things inside kafkajs that its options cannot reach. Applies once per process, to every
  * kafkajs client in it. Throws `KafkajsPatchError` when kafkajs differs from what is expected.
  */
 export function patchKafkajs(): void {
@@ -49,6 +56,7 @@ export function patchKafkajs(): void {
   }
   stopIdleTimer();
   reportProduceErrorsByPartition();
+  writeBatchesAtOnce();
   stampFetchedBatches();
   leaveRecordsPacked();
   patched = true;
@@ -84,11 +92,38 @@ function stopIdleTimer(): void {
  * the requests to other brokers: retrying then appends records twice. With this, results carry `errorCode`.
  */
 function reportProduceErrorsByPartition(): void {
-  for (const version of PRODUCE_RESPONSES_WITH_BATCHES) {
-    const response: unknown = require(`kafkajs/src/protocol/requests/produce/v${version}/response`);
+  for (const version of PRODUCE_VERSIONS) {
+    const response: unknown = require(`${PRODUCE}/v${version}/response`);
     method(response, 'parse');
     replace(response, 'parse', async (decoded: unknown) => decoded);
   }
+}
+
+/**
+ * kafkajs spends 3 us on writing a record, with some buffers for each, and groups the records of a request in quadratic
+ * time. With this, a message to send may be an `OutgoingBatch`, one for each partition of a request.
+ */
+function writeBatchesAtOnce(): void {
+  const produce: unknown = require(PRODUCE);
+  const protocol = method<ProduceProtocol>(produce, 'protocol');
+  replace(produce, 'protocol', ({ version }: { readonly version: number }): CreateProduce => {
+    const create = protocol({ version });
+    return (options) => {
+      const created = create(options);
+      if (!hasBatches(options)) return created;
+      if (!PRODUCE_VERSIONS.includes(version)) {
+        throw new KafkajsPatchError(
+          `kafkajs: a produce request of version ${version} carries no record batches`,
+        );
+      }
+      method(created.request, 'encode');
+      replace(created.request, 'encode', async () => {
+        const bytes = encodeProduceRequest(options, Date.now());
+        return { buf: bytes, buffer: bytes };
+      });
+      return created;
+    };
+  });
 }
 
 /** Drops batches fetched across a rejoin, and remembers for the others how to tell that they have become stale. */

@@ -1,21 +1,12 @@
 import type { PendingAppend } from '../group-commit.ts';
-import { BATCH_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES } from './topic-setup.ts';
-
-/** More per partition and request cost kafkajs quadratic time. */
-export const MAX_SEND_RECORDS = 1_000;
-
-/** A message as kafkajs takes it: no headers and no timestamp, which cost more than the rest together. */
-export interface OutgoingMessage {
-  readonly key: string;
-  readonly value: Buffer;
-  readonly partition: number;
-}
+import { OutgoingBatch } from './produce-request.ts';
+import { BATCH_HEADER_BYTES, recordBytes } from './record-batch.ts';
 
 /** The records of one partition in a batch, sent from the front in as many requests as its limits ask for. */
 export class PartitionQueue {
   readonly topic: string;
   readonly partition: number;
-  readonly #messages: OutgoingMessage[] = [];
+  readonly #records: PendingAppend[] = [];
   readonly #indexes: number[] = [];
   #done = 0;
 
@@ -26,27 +17,27 @@ export class PartitionQueue {
 
   /** `index` is the record's place in the batch. */
   add(append: PendingAppend, index: number): void {
-    this.#messages.push({ key: append.key, value: append.value, partition: append.partition });
+    this.#records.push(append);
     this.#indexes.push(index);
   }
 
   get isDone(): boolean {
-    return this.#done === this.#messages.length;
+    return this.#done === this.#records.length;
   }
 
-  /** The next messages to send: at least one, at most `MAX_SEND_RECORDS`, and `maxBytes` unless one is larger. */
-  next(maxBytes: number): OutgoingMessage[] {
-    let bytes = BATCH_OVERHEAD_BYTES;
-    let end = this.#done;
-    const limit = Math.min(this.#messages.length, this.#done + MAX_SEND_RECORDS);
-    while (end < limit) {
-      const message = this.#messages[end];
-      if (message === undefined) break;
-      bytes += Buffer.byteLength(message.key) + message.value.length + RECORD_OVERHEAD_BYTES;
-      if (bytes > maxBytes && end > this.#done) break;
-      end++;
+  /** The next records to send: at least one, and a batch of at most `maxBytes` unless one is larger. */
+  next(maxBytes: number): OutgoingBatch {
+    const records: PendingAppend[] = [];
+    let bytes = BATCH_HEADER_BYTES;
+    for (let index = this.#done; index < this.#records.length; index++) {
+      const record = this.#records[index];
+      if (record === undefined) break;
+      const more = recordBytes(record, records.length);
+      if (bytes + more > maxBytes && records.length > 0) break;
+      bytes += more;
+      records.push(record);
     }
-    return this.#messages.slice(this.#done, end);
+    return new OutgoingBatch(this.partition, records, bytes);
   }
 
   /** Marks the first `count` unsent records as sent; returns their places in the batch. */

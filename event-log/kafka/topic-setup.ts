@@ -14,9 +14,8 @@ export interface TopicPlan extends TopicSpec {
   readonly cleanup: 'delete' | 'compact';
 }
 
-/** A record's framing inside a batch, plus the batch's own header: more than either can need. */
-export const RECORD_OVERHEAD_BYTES = 32;
-export const BATCH_OVERHEAD_BYTES = 128;
+/** A record's framing inside a batch and the batch's own header: more than they can need. */
+const BATCH_OVERHEAD_BYTES = 128;
 
 const SMALLEST_BATCH_BYTES = 1024 * 1024;
 const TIMESTAMP_TYPE = 'message.timestamp.type';

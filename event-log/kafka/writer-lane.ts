@@ -80,11 +80,11 @@ export class WriterLane {
   #nextRound(queues: readonly PartitionQueue[]): Round {
     const byTopic = new Map<string, TopicMessages>();
     const sent = queues.map((queue) => {
-      const messages = queue.next(Math.min(MAX_SEND_BYTES, this.#maxBatchBytes.get(queue.topic) ?? 0));
+      const batch = queue.next(Math.min(MAX_SEND_BYTES, this.#maxBatchBytes.get(queue.topic) ?? 0));
       const topicMessages = byTopic.get(queue.topic);
-      if (topicMessages === undefined) byTopic.set(queue.topic, { topic: queue.topic, messages });
-      else for (const message of messages) topicMessages.messages.push(message);
-      return { queue, count: messages.length };
+      if (topicMessages === undefined) byTopic.set(queue.topic, { topic: queue.topic, messages: [batch] });
+      else topicMessages.messages.push(batch);
+      return { queue, count: batch.records.length };
     });
     return { sent, topicMessages: [...byTopic.values()] };
   }
