@@ -147,7 +147,7 @@ const processor = z.strictObject({
     .describe('Older readings are quarantined; younger late ones correct their window.'),
   maxOpenAggregates: count
     .default(500_000)
-    .describe('Open aggregates per partition; messages that need more are quarantined.'),
+    .describe('Open aggregates per partition, of all window sizes; messages that need more are quarantined.'),
   maxConcurrentWrites: z.int().min(1).max(64).default(4).describe('Writes to the metric store at once.'),
   maxRowsPerWrite: z.int().min(1).max(50_000).default(5_000).describe('Rows in one write.'),
   maxDevices: count

@@ -1,5 +1,6 @@
 import type { FoldConfig } from './fold-config.ts';
 import type { FoldState, LevelState, OpenPane } from './fold-state.ts';
+import { rememberSequence, type SequenceWindow } from './sequence-window.ts';
 
 export const GOLDEN_CONFIG: FoldConfig = {
   windowsMs: [10_000, 60_000, 3_600_000],
@@ -15,7 +16,7 @@ export const HOUR = 1_732_460_400_000;
 const MINUTE = HOUR + 120_000;
 const TEN_SECONDS = MINUTE + 30_000;
 
-/** The state whose bytes `fixtures/checkpoint-v1.hex` holds. */
+/** The state whose bytes `fixtures/checkpoint-v2.hex` holds. */
 export function goldenState(): FoldState {
   return {
     logTime: TEN_SECONDS + 5_000,
@@ -32,15 +33,15 @@ export function goldenState(): FoldState {
   };
 }
 
-/** A run with a gap of two numbers, and one that took every second number and no times. */
-function sequences() {
-  const live = new Uint32Array(32).fill(0xffff_ffff);
-  live[0] = 0xffff_fff9;
-  const even = new Uint32Array(32).fill(0x5555_5555);
-  return [
-    { highest: 5_000, latestTimestamp: TEN_SECONDS + 4_990, seen: live },
-    { highest: 1_022, latestTimestamp: Number.NEGATIVE_INFINITY, seen: even },
-  ];
+/** A run with a gap of two numbers, and one that took every second number. */
+function sequences(): SequenceWindow[] {
+  const windows: SequenceWindow[] = [];
+  for (let seq = 0; seq <= 1_022; seq += 2) rememberSequence(windows, seq, HOUR + seq);
+  for (let seq = 3_900; seq <= 5_000; seq++) {
+    if (seq === 4_097 || seq === 4_098) continue;
+    rememberSequence(windows, seq, TEN_SECONDS + 4_990 - (5_000 - seq) * 10);
+  }
+  return windows;
 }
 
 /** Decimals, booleans, and a pane that is 12 windows late. */

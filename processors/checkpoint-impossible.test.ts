@@ -31,7 +31,7 @@ function wholeOf(rest: (writer: CheckpointWriter) => void, config: FoldConfig = 
   rest(writer);
   const bytes = writer.bytes();
   bytes.write('SLCP', 'latin1');
-  bytes.writeUInt32LE(1, 4);
+  bytes.writeUInt32LE(2, 4);
   return sealed(bytes);
 }
 
@@ -58,18 +58,24 @@ describe('a value that cannot be is refused as such', () => {
   const cases: Record<string, readonly [refusal: string, parts: Parts]> = {
     'a device that starts with an unknown bit': ['a device that starts with 20', [0x14]],
     'a device with runs that is not remembered': ['a device that starts with 1', [1]],
-    'a flag that is neither 0 nor 1': ['2 as a flag where at most 1 can be', [5, 0, 7, 2]],
     'a run of more numbers than a window has': [
-      '1025 numbers seen where at most 1024 can be',
-      [5, 0, 7, 0, 1_025],
+      '1057 numbers seen where at most 1056 can be',
+      [5, 0, 7, 1_057],
     ],
-    'a run that leaves the window': ['25 numbers in a run where at most 24 can be', [5, 0, 7, 0, 1_000, 25]],
-    'an empty run': ['an empty run of numbers', [5, 0, 7, 0, 1_000, 0]],
+    'a run that leaves the window': ['57 numbers in a run where at most 56 can be', [5, 0, 7, 1_000, 57]],
+    'an empty run': ['an empty run of numbers', [5, 0, 7, 1_000, 0]],
     'a bitmap without the highest number': [
       'the highest number was not seen',
-      [5, 0, 7, 0, 0, ...Array(128).fill(0)],
+      [5, 0, 7, 0, ...Array(132).fill(0)],
     ],
-    'a time before all time': ['the time -13', [5, 2 ** 53 - 1, 7, 1, 2 ** 53 - 2, 1_024]],
+    'a number above the highest': [
+      'a number above the highest was seen',
+      [5, 0, 6, 0, 64, 1, ...Array(130).fill(0)],
+    ],
+    'a time before all time': [
+      'the times -13509066422111494 to -13509066422111486',
+      [5, 2 ** 53 - 1, 7, 1, 1_055, 2 ** 53 - 2, 8],
+    ],
     'more hashes than are remembered': ['65 hashes of payloads where at most 64 can be', [0x0c, 0, 65, 0]],
     'a place beyond the hashes': ['64 as the next place where at most 63 can be', [0x0c, 0, 0, 64]],
     'a place that is not the next': ['place 0 of 1 is next', [0x0c, 0, 1, 0, { float64: 5 }]],
@@ -185,7 +191,11 @@ describe('a value that cannot be is refused as such', () => {
 
   test('but for that it is read', () => {
     const sketch = [...ONE_PANE, 0, 0x70, 70, 0, 0, 2, 2, 2, 2, 2, 4, 2, 70, 0, 0];
-    for (const parts of [[...ONE_PANE, ...READING], sketch, [5, 0, 7, 0, 1_000, 24, 0, NEVER, 0]]) {
+    for (const parts of [
+      [...ONE_PANE, ...READING],
+      sketch,
+      [5, 0, 7, 1_000, 56, ...Array(64).fill(0), 0, NEVER, 0],
+    ]) {
       const bytes = checkpointOf((writer) => writeParts(writer, parts));
       expect(decodeCheckpoint(bytes, CONFIG).nextOffset).toBe(7n);
     }
@@ -314,7 +324,7 @@ describe('a state that the fold cannot give is not encoded', () => {
       },
     ],
     'with another number of seen numbers': [
-      /1 words of seen numbers/,
+      /1 blocks of seen numbers/,
       ({ devices }) => {
         for (const device of devices.values()) {
           const [run] = device.sequences;

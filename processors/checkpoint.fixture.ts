@@ -53,6 +53,8 @@ const record = fc.record({
   deviceId: fc.constantFrom('a', 'b', 'c', 'gerät', ''),
   messages: fc.array(message, { maxLength: 3 }),
   isDecodable: fc.boolean(),
+  /** How often it is repeated, a millisecond later each time. */
+  times: fc.oneof({ weight: 20, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.nat(70) }),
 });
 
 /** Some run of the fold: its configuration and all records of a partition. */
@@ -65,7 +67,10 @@ type PlannedRecord = typeof record extends fc.Arbitrary<infer T> ? T : never;
 
 function recordsOf(planned: readonly PlannedRecord[]): LogRecord[] {
   let logTime = START_OF_TIME;
-  return planned.map(({ waitMs, deviceId, messages, isDecodable }, index) => {
+  const repeated = planned.flatMap((each) =>
+    Array.from({ length: each.times }, (_, time) => (time === 0 ? each : { ...each, waitMs: 1 })),
+  );
+  return repeated.map(({ waitMs, deviceId, messages, isDecodable }, index) => {
     logTime += waitMs;
     const key = Buffer.from(deviceId, 'latin1');
     const value = isDecodable || waitMs > 0 ? eventOf(messages, logTime) : Buffer.from('no event');

@@ -7,7 +7,8 @@ import { GOLDEN_CONFIG, goldenState, HOUR } from './checkpoint-golden.fixture.ts
 import { CheckpointVersionError, FoldConfigChangedError } from './errors.ts';
 import { createFoldState, type FoldState, type LevelState } from './fold-state.ts';
 
-const GOLDEN = new URL('fixtures/checkpoint-v1.hex', import.meta.url);
+const GOLDEN = new URL('fixtures/checkpoint-v2.hex', import.meta.url);
+const VERSION_1 = new URL('fixtures/checkpoint-v1.hex', import.meta.url);
 
 describe('any state that the fold can reach', () => {
   test('comes back, and is encoded as before', () => {
@@ -74,18 +75,7 @@ test('the generated states hold all that a state can hold', () => {
     for (const part of partsOf(state)) found.add(part);
   }
   expect([...found].sort()).toEqual(
-    [
-      'forced',
-      'forgotten',
-      'late',
-      'none',
-      'payloads',
-      'raw',
-      'rotated',
-      'sketch',
-      'untimed',
-      'two runs',
-    ].sort(),
+    ['forced', 'forgotten', 'late', 'none', 'payloads', 'raw', 'rotated', 'sketch', 'two runs'].sort(),
   );
 });
 
@@ -138,7 +128,7 @@ test('the order of panes that close together and of metrics in a pane is kept', 
   expect(encodeCheckpoint(state, GOLDEN_CONFIG)).not.toEqual(reversed);
 });
 
-describe('the bytes of version 1', () => {
+describe('the bytes of version 2', () => {
   const golden = readFileSync(GOLDEN, 'utf8').replace(/#.*$/gm, '').replace(/\s/g, '');
 
   test('are written', () => {
@@ -151,10 +141,15 @@ describe('the bytes of version 1', () => {
 
   test('of another version are refused as such', () => {
     const bytes = Buffer.from(golden, 'hex');
-    bytes.writeUInt32LE(2, 4);
+    bytes.writeUInt32LE(3, 4);
     expect(() => decodeCheckpoint(sealed(bytes), GOLDEN_CONFIG)).toThrow(CheckpointVersionError);
-    expect(() => decodeCheckpoint(bytes, GOLDEN_CONFIG)).toThrow(/of version 2.*reads version 1/);
+    expect(() => decodeCheckpoint(bytes, GOLDEN_CONFIG)).toThrow(/of version 3.*reads version 2/);
   });
+});
+
+test('a checkpoint of version 1 is refused by name', () => {
+  const hex = readFileSync(VERSION_1, 'utf8').replace(/#.*$/gm, '').replace(/\s/g, '');
+  expect(() => decodeCheckpoint(Buffer.from(hex, 'hex'), GOLDEN_CONFIG)).toThrow(CheckpointVersionError);
 });
 
 describe('a checkpoint of another configuration', () => {
@@ -200,7 +195,6 @@ function* partsOf({ devices, levels, logTime }: FoldState): Generator<string> {
     if (payloads !== undefined) yield 'payloads';
     if (payloads !== undefined && payloads.hashes.length !== payloads.next) yield 'rotated';
     if (sequences.length > 1) yield 'two runs';
-    if (sequences[0]?.latestTimestamp === Number.NEGATIVE_INFINITY) yield 'untimed';
   }
   for (const { panes, forced } of levels) {
     if (forced.count > 0) yield 'forced';

@@ -10,7 +10,7 @@ import type { FoldState } from './fold-state.ts';
 
 /** FORMAT.md draws a checkpoint byte by byte. */
 const MAGIC = Buffer.from('SLCP', 'latin1');
-const VERSION = 1;
+const VERSION = 2;
 const VERSION_AT = 4;
 const LENGTH_AT = 8;
 const CRC_AT = 12;

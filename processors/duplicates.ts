@@ -1,29 +1,42 @@
 import type { FlatMessage } from '../event-log/flat-message.ts';
 import type { DeviceState, FoldState } from './fold-state.ts';
-import { createPayloadMemory, hashPayload, isPayloadDuplicate } from './payload-memory.ts';
-import { isSequenceDuplicate } from './sequence-window.ts';
+import { createPayloadMemory, isPayloadSeen, rememberPayload } from './payload-memory.ts';
+import { isSequenceDuplicate, rememberSequence } from './sequence-window.ts';
 
-const DATA_KEY = '"data":';
-/** `"data":` begins within these first bytes of every event. */
-const LONGEST_PREFIX_BYTES = 64;
+type Numbered = Pick<FlatMessage, 'seq' | 'ts'>;
+
+/** Whether only the bytes of its payload tell that a message is a repetition. */
+export function needsPayload({ seq, ts }: Numbered): boolean {
+  return (seq === undefined) !== (ts === undefined);
+}
 
 /**
- * Tells whether a message of a device was folded before, and remembers it when not. With `seq` its number decides, with
- * `ts` alone its bytes among the device's latest; with neither it cannot be told, and every delivery counts.
- * `event` is the record's value, `index` the message's place in its array.
+ * Tells whether a message of a device was folded before. With `seq` and `ts` these decide; a payload whose bytes are
+ * among the device's latest is a repetition as a whole. With neither it cannot be told, and every delivery counts.
  */
 export function isDuplicate(
-  state: FoldState,
-  deviceId: string,
-  { seq, ts }: Pick<FlatMessage, 'seq' | 'ts'>,
-  event: Buffer,
-  index: number,
+  device: DeviceState | undefined,
+  { seq, ts }: Numbered,
+  payloadHash: number | undefined,
 ): boolean {
+  if (device === undefined || (seq === undefined && ts === undefined)) return false;
+  if (seq !== undefined && ts !== undefined && isSequenceDuplicate(device.sequences, seq, ts)) return true;
+  return (
+    payloadHash !== undefined && device.payloads !== undefined && isPayloadSeen(device.payloads, payloadHash)
+  );
+}
+
+/** Remembers that a message of the device was folded. */
+export function rememberMessage(state: FoldState, deviceId: string, { seq, ts }: Numbered): void {
   const device = deviceOf(state, deviceId);
-  device.lastSeen = state.logTime;
-  if (seq === undefined) return ts !== undefined && wasPayloadSeen(device, event, index);
-  if (ts !== undefined) return isSequenceDuplicate(device.sequences, seq, ts, false);
-  return isSequenceDuplicate(device.sequences, seq, undefined, wasPayloadSeen(device, event, index));
+  if (seq !== undefined && ts !== undefined) rememberSequence(device.sequences, seq, ts);
+}
+
+/** Remembers that messages of this payload were folded. Call once they all have been looked at. */
+export function rememberPayloadOf(state: FoldState, deviceId: string, payloadHash: number): void {
+  const device = deviceOf(state, deviceId);
+  device.payloads ??= createPayloadMemory();
+  rememberPayload(device.payloads, payloadHash);
 }
 
 function deviceOf(state: FoldState, deviceId: string): DeviceState {
@@ -32,12 +45,6 @@ function deviceOf(state: FoldState, deviceId: string): DeviceState {
     device = { lastSeen: state.logTime, sequences: [], payloads: undefined };
     state.devices.set(deviceId, device);
   }
+  device.lastSeen = state.logTime;
   return device;
-}
-
-/** The event's `received` differs between deliveries, so only what the device sent is hashed. */
-function wasPayloadSeen(device: DeviceState, event: Buffer, index: number): boolean {
-  device.payloads ??= createPayloadMemory();
-  const at = event.subarray(0, LONGEST_PREFIX_BYTES).indexOf(DATA_KEY);
-  return isPayloadDuplicate(device.payloads, hashPayload(event.subarray(at + DATA_KEY.length), index));
 }

@@ -9,8 +9,8 @@ export interface FoldConfig {
   /** Event time further than this behind log time is quarantined, ms. */
   readonly maxAgeMs: number;
   /**
-   * Open aggregates per partition and resolution. Beyond it late panes are closed early; when that is not enough, a
-   * message that would open more is quarantined and those present go on.
+   * Open aggregates per partition, all resolutions together. A message that would open more closes late panes early;
+   * when that is not enough, it is quarantined, and those that add to open aggregates go on.
    */
   readonly maxOpenAggregates: number;
   /** Devices remembered per partition; a message of a further one is quarantined. */

@@ -47,18 +47,24 @@ export interface AcceptedMessage {
   readonly metrics: Readonly<Record<string, unknown>>;
 }
 
-/** The messages that count: neither too old nor too far ahead, and each once. */
+/**
+ * The messages that count: neither too old nor too far ahead, and each once. What became of a payload's messages at its
+ * first delivery is not changed by a second.
+ */
 export function acceptedMessages(records: readonly LogRecord[], config: FoldConfig): AcceptedMessage[] {
   const accepted: AcceptedMessage[] = [];
   const seen = new Set<string>();
   for (const { key, value, logTime } of records) {
     const { tick, data } = JSON.parse(value.toString());
-    if (tick) continue;
-    for (const [index, { ts, seq, metrics }] of (Array.isArray(data) ? data : [data]).entries()) {
+    const payload = `${key} ${JSON.stringify(data)}`;
+    if (tick || seen.has(payload)) continue;
+    for (const { ts, seq, metrics } of Array.isArray(data) ? data : [data]) {
       if (ts > logTime + config.maxAheadMs || ts < logTime - config.maxAgeMs) continue;
-      const identity = seq === undefined ? `${key} ${index} ${JSON.stringify(data)}` : `${key} ${seq}`;
-      if (!seen.has(identity)) accepted.push({ deviceId: key.toString(), ts, metrics });
-      seen.add(identity);
+      if (seq === undefined || !seen.has(`${key} ${seq} ${ts}`)) {
+        accepted.push({ deviceId: key.toString(), ts, metrics });
+        seen.add(payload);
+      }
+      seen.add(`${key} ${seq} ${ts}`);
     }
   }
   return accepted;

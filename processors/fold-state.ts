@@ -26,7 +26,7 @@ export interface DeviceState {
   lastSeen: number;
   /** Runs of its counter, the one used last first; empty when it sends none. */
   readonly sequences: SequenceWindow[];
-  /** Undefined as long as every message had both `seq` and `ts`. */
+  /** Undefined as long as every payload was one message with both `seq` and `ts`, or neither. */
   payloads: PayloadMemory | undefined;
 }
 
@@ -75,7 +75,9 @@ export function createLevelState(): LevelState {
 
 /** Aggregates in open panes of all resolutions. */
 export function openAggregatesOf({ levels }: FoldState): number {
-  return levels.reduce((sum, { openAggregates }) => sum + openAggregates, 0);
+  let open = 0;
+  for (const { openAggregates } of levels) open += openAggregates;
+  return open;
 }
 
 /** The watermark at which the next pane closes; Infinity when nothing is open. */

@@ -15,7 +15,7 @@ import {
   identityOf,
   windowOf,
 } from './fold-oracle.fixture.ts';
-import { createFoldState, type FoldState } from './fold-state.ts';
+import { createFoldState, type FoldState, openAggregatesOf } from './fold-state.ts';
 
 /** Doubles this small have lost their precision. */
 const TINY = 1e-300;
@@ -99,6 +99,20 @@ describe('for any sequence of records', () => {
         }
       }),
       { numRuns: 4_000 },
+    );
+  });
+
+  test('no more aggregates are open than the budget says, of all resolutions together', () => {
+    const config = { ...FOLD_CONFIG, maxOpenAggregates: 7 };
+    fc.assert(
+      fc.property(plannedRecords, (planned) => {
+        const state = createFoldState(config.windowsMs.length);
+        for (const record of recordsOf(planned)) {
+          step(config, state, record, createFoldOutput());
+          expect(openAggregatesOf(state)).toBeLessThanOrEqual(config.maxOpenAggregates);
+        }
+      }),
+      { numRuns: 1_000 },
     );
   });
 
@@ -293,6 +307,52 @@ describe('a message', () => {
     );
     expect(rows).toHaveLength(1);
     expect(quarantined).toMatchObject([{ reason: 'budget_exceeded', offset: 1n }]);
+  });
+
+  test('whose number and time were seen is a duplicate even when the budget is exhausted', () => {
+    const config = { ...FOLD_CONFIG, maxOpenAggregates: 1 };
+    const message = { ts: at, seq: 1, metrics: { t: 1 } };
+    const { counts, quarantined } = foldFinest([recordWith(message), recordWith(message, 1n)], config);
+    expect(quarantined).toEqual([]);
+    expect(counts).toMatchObject({ messages: 1, duplicates: 1 });
+  });
+
+  test('that was refused for the budget counts when it comes again, once', () => {
+    const config = { ...FOLD_CONFIG, maxOpenAggregates: 1 };
+    const message = { ts: at, seq: 1, metrics: { u: 2 } };
+    const first = [recordWith({ metrics: { t: 1 } }), recordWith(message, 1n), tick(at + 60_000)];
+    const again = [
+      recordWith(message, 10n, at + 10_000),
+      recordWith(message, 11n, at + 10_000),
+      tick(at + 90_000),
+    ];
+    const { counts, quarantined } = foldAll([...first.slice(0, 2), ...again], {
+      ...config,
+      windowsMs: [1_000],
+    });
+    expect(quarantined).toMatchObject([{ reason: 'budget_exceeded', offset: 1n }]);
+    expect(counts).toMatchObject({ messages: 2, duplicates: 1 });
+  });
+
+  test.each([65, 2_000])(
+    'in an array of %i without numbers counts once, however often it is delivered',
+    (size) => {
+      const payload = Array.from({ length: size }, (_, i) => ({ ts: at - (i % 1_000), metrics: { t: i } }));
+      const { counts } = foldAll([recordWith(payload), recordWith(payload, 1n), tick(at + 60_000)]);
+      expect(counts).toMatchObject({ messages: size, duplicates: size });
+    },
+  );
+
+  test('in an array of more numbers than are remembered counts once', () => {
+    const payload = Array.from({ length: 2_000 }, (_, seq) => ({ ts: at + seq, seq, metrics: { t: seq } }));
+    const { counts } = foldAll([recordWith(payload), recordWith(payload, 1n), tick(at + 60_000)]);
+    expect(counts).toMatchObject({ messages: 2_000, duplicates: 2_000 });
+  });
+
+  test('with neither number nor time counts each time, also in an array', () => {
+    const payload = [{ metrics: { t: 1 } }, { metrics: { t: 2 } }];
+    const { counts } = foldAll([recordWith(payload), recordWith(payload, 1n), tick(at + 60_000)]);
+    expect(counts).toMatchObject({ messages: 4, duplicates: 0 });
   });
 
   test('that cannot be decoded is quarantined with its bytes', () => {

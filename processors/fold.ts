@@ -7,11 +7,12 @@ import {
   UndecodableEventError,
 } from '../event-log/telemetry-event.ts';
 import type { WindowAggregate } from '../metric-store/metric-store.ts';
-import { isDuplicate } from './duplicates.ts';
+import { isDuplicate, needsPayload, rememberMessage, rememberPayloadOf } from './duplicates.ts';
 import { type FoldConfig, forgetAfterMs } from './fold-config.ts';
-import { type FoldState, type LevelState, nextClosesAtOf } from './fold-state.ts';
+import { type FoldState, type LevelState, nextClosesAtOf, openAggregatesOf } from './fold-state.ts';
 import { addToPane, closeLatePanesEarly, closePanes, openPane } from './levels.ts';
-import { panePositionOf } from './window.ts';
+import { hashPayloadOf } from './payload-memory.ts';
+import { type PanePosition, panePositionOf } from './window.ts';
 
 /** What folding produces. The caller owns it, and takes out what it has dealt with. */
 export interface FoldOutput {
@@ -67,8 +68,29 @@ export function step(config: FoldConfig, state: FoldState, record: LogRecord, ou
   state.nextOffset = record.offset + 1n;
   if (record.logTime > state.logTime) advance(config, state, record.logTime, output);
   const message = reader.scan(record.value);
-  if (message !== undefined) foldMessage(config, state, record, message, 0, output);
+  if (message !== undefined) foldScanned(config, state, record, message, output);
   else foldUnscanned(config, state, record, output);
+}
+
+/** A record being folded. */
+interface Delivery {
+  readonly record: LogRecord;
+  readonly deviceId: string;
+  /** Of the whole payload, where it may have to tell a repetition. */
+  readonly payloadHash: number | undefined;
+}
+
+function foldScanned(
+  config: FoldConfig,
+  state: FoldState,
+  record: LogRecord,
+  message: FlatMessage,
+  output: FoldOutput,
+): void {
+  const payloadHash = needsPayload(message) ? hashPayloadOf(record.value) : undefined;
+  const delivery = { record, deviceId: record.key.toString('latin1'), payloadHash };
+  const isFolded = foldMessage(config, state, delivery, message, 0, output);
+  if (isFolded && payloadHash !== undefined) rememberPayloadOf(state, delivery.deviceId, payloadHash);
 }
 
 function foldUnscanned(config: FoldConfig, state: FoldState, record: LogRecord, output: FoldOutput): void {
@@ -78,26 +100,40 @@ function foldUnscanned(config: FoldConfig, state: FoldState, record: LogRecord, 
     output.counts.ticks++;
     return;
   }
-  event.messages.forEach((message, index) => {
-    foldMessage(config, state, record, reader.flatten(event.received, message), index, output);
+  const { messages, received } = event;
+  // An array may hold more numbers than are remembered one by one.
+  const isHashed = messages.length > 1 || messages.some(({ seq, ts }) => needsPayload({ seq, ts }));
+  const payloadHash = isHashed ? hashPayloadOf(record.value) : undefined;
+  const delivery = { record, deviceId: record.key.toString('latin1'), payloadHash };
+  let folded = 0;
+  messages.forEach((message, index) => {
+    if (foldMessage(config, state, delivery, reader.flatten(received, message), index, output)) folded++;
   });
+  if (folded > 0 && payloadHash !== undefined) rememberPayloadOf(state, delivery.deviceId, payloadHash);
 }
 
+/** Tells whether the message was folded; otherwise it is a duplicate, or quarantined. */
 function foldMessage(
   config: FoldConfig,
   state: FoldState,
-  record: LogRecord,
+  { record, deviceId, payloadHash }: Delivery,
   message: FlatMessage,
   index: number,
   output: FoldOutput,
-): void {
-  const deviceId = record.key.toString('latin1');
-  const timestamp = message.ts ?? message.received;
-  const refusal = refuse(config, state, deviceId, timestamp, output);
+): boolean {
+  const tooOldOrAhead = refuseTime(config, state, message.ts ?? message.received);
+  if (tooOldOrAhead === undefined && isDuplicate(state.devices.get(deviceId), message, payloadHash)) {
+    output.counts.duplicates++;
+    return false;
+  }
+  const refusal = tooOldOrAhead ?? refuseBeyondBudget(config, state, deviceId, message, output.rows);
   if (refusal !== undefined) {
     output.quarantined.push(quarantine(refusal, record, deviceId, message.received, index));
-  } else if (isDuplicate(state, deviceId, message, record.value, index)) output.counts.duplicates++;
-  else addReadings(config, state, deviceId, timestamp, message, output);
+    return false;
+  }
+  rememberMessage(state, deviceId, message);
+  addReadings(config, state, deviceId, message, output);
+  return true;
 }
 
 /** Moves log time on: closes what is due, and once in a coarsest window forgets devices that are silent for long. */
@@ -137,13 +173,7 @@ interface Refusal {
   readonly detail: string;
 }
 
-function refuse(
-  config: FoldConfig,
-  state: FoldState,
-  deviceId: string,
-  timestamp: number,
-  output: FoldOutput,
-): Refusal | undefined {
+function refuseTime(config: FoldConfig, state: FoldState, timestamp: number): Refusal | undefined {
   const ahead = timestamp - state.logTime;
   if (ahead > config.maxAheadMs) {
     return {
@@ -157,14 +187,15 @@ function refuse(
       detail: `event time ${timestamp} is ${-ahead} ms behind log time ${state.logTime}; at most ${config.maxAgeMs} ms (maxAge) is accepted`,
     };
   }
-  return refuseBeyondBudget(config, state, deviceId, output);
+  return undefined;
 }
 
 function refuseBeyondBudget(
   config: FoldConfig,
   state: FoldState,
   deviceId: string,
-  output: FoldOutput,
+  message: FlatMessage,
+  rows: WindowAggregate[],
 ): Refusal | undefined {
   const { maxOpenAggregates, maxDevices } = config;
   if (state.devices.size >= maxDevices && !state.devices.has(deviceId)) {
@@ -173,19 +204,36 @@ function refuseBeyondBudget(
       detail: `${state.devices.size} devices are known in this partition; the bound is ${maxDevices} (maxDevices)`,
     };
   }
-  const [level] = state.levels;
-  if (level === undefined || level.openAggregates < maxOpenAggregates) return undefined;
-  closeLatePanesEarly(config, state, 0, latePanesCloseAt(config, state), output.rows);
-  if (level.openAggregates < maxOpenAggregates) return undefined;
+  // Closing a pane opens at most as many aggregates as it had, so that the bound holds when it holds here.
+  if (openAggregatesOf(state) + message.size <= maxOpenAggregates) return undefined;
+  for (let index = 0; index < state.levels.length; index++) {
+    if (openAggregatesWith(config, state, deviceId, message) <= maxOpenAggregates) return undefined;
+    closeLatePanesEarly(config, state, index, rows);
+  }
+  const needed = openAggregatesWith(config, state, deviceId, message);
+  if (needed <= maxOpenAggregates) return undefined;
   return {
     reason: 'budget_exceeded',
-    detail: `${level.openAggregates} aggregates are open in this partition; the bound is ${maxOpenAggregates} (maxOpenAggregates)`,
+    detail: `${needed} aggregates would be open in this partition; the bound is ${maxOpenAggregates} (maxOpenAggregates)`,
   };
 }
 
-/** When the late panes of the finest resolution close: at the end of the window that the watermark is in. */
-function latePanesCloseAt({ graceMs, windowsMs: [sizeMs = 1] }: FoldConfig, { logTime }: FoldState): number {
-  return Math.floor((logTime - graceMs) / sizeMs) * sizeMs + sizeMs;
+/** Aggregates open once the message has been folded. */
+function openAggregatesWith(
+  config: FoldConfig,
+  state: FoldState,
+  deviceId: string,
+  message: FlatMessage,
+): number {
+  const { windowStart } = positionOf(config, state, message);
+  const present = state.levels[0]?.panes.get(deviceId)?.get(windowStart);
+  let open = openAggregatesOf(state);
+  for (let i = 0; i < message.size; i++) if (!present?.metrics.has(message.names[i] as string)) open++;
+  return open;
+}
+
+function positionOf(config: FoldConfig, state: FoldState, { ts, received }: FlatMessage): PanePosition {
+  return panePositionOf(ts ?? received, state.logTime - config.graceMs, config.windowsMs[0] as number);
 }
 
 function quarantine(
@@ -205,18 +253,18 @@ function addReadings(
   config: FoldConfig,
   state: FoldState,
   deviceId: string,
-  timestamp: number,
-  { names, values, size, skipped }: FlatMessage,
+  message: FlatMessage,
   output: FoldOutput,
 ): void {
+  const { names, values, size, skipped } = message;
   output.counts.messages++;
   output.counts.readings += size;
   output.counts.skipped += skipped;
   if (size === 0) return;
   const level = state.levels[0] as LevelState;
-  const sizeMs = config.windowsMs[0] as number;
-  const position = panePositionOf(timestamp, state.logTime - config.graceMs, sizeMs);
+  const position = positionOf(config, state, message);
   if (position.pane > 0) output.counts.late += size;
-  const pane = openPane(config, level, sizeMs, deviceId, position);
+  const pane = openPane(config, level, config.windowsMs[0] as number, deviceId, position);
+  const timestamp = message.ts ?? message.received;
   for (let i = 0; i < size; i++) addToPane(level, pane, names[i] as string, values[i] as number, timestamp);
 }

@@ -66,22 +66,23 @@ export function closePanes(
 }
 
 /**
- * Closes the late panes of a resolution before their time because too many aggregates are open. Readings that come
- * later for the same windows open panes with other numbers.
+ * Closes the late panes of a resolution before their time, at the end of the window that the watermark is in, because
+ * too many aggregates are open. Readings that come later for the same windows open panes with other numbers.
  */
 export function closeLatePanesEarly(
   config: FoldConfig,
   state: FoldState,
   index: number,
-  closesAt: number,
   rows: WindowAggregate[],
 ): void {
   const level = state.levels[index];
+  const sizeMs = config.windowsMs[index] ?? 1;
+  const closesAt = Math.floor((state.logTime - config.graceMs) / sizeMs) * sizeMs + sizeMs;
   const group = level?.closing.get(closesAt);
   if (level === undefined || group === undefined) return;
   const late = group.filter(({ pane }) => pane > 0);
   const count = level.forced.until === closesAt ? level.forced.count + 1 : 1;
-  if (late.length === 0 || count > maxForcedCloses(config, config.windowsMs[index] ?? 1)) return;
+  if (late.length === 0 || count > maxForcedCloses(config, sizeMs)) return;
   level.forced = { count, until: closesAt };
   level.closing.set(
     closesAt,
@@ -124,7 +125,7 @@ function closePane(
   const panes = level.panes.get(deviceId);
   panes?.delete(windowStart);
   if (panes?.size === 0) level.panes.delete(deviceId);
-  rollUp(config, state, index + 1, closesAt, closed, rows);
+  rollUp(config, state, index + 1, closesAt, closed);
 }
 
 /** Merges a closed pane into the next coarser resolution, as of the watermark at which it was due to close. */
@@ -134,16 +135,12 @@ function rollUp(
   index: number,
   closesAt: number,
   closed: OpenPane,
-  rows: WindowAggregate[],
 ): void {
   const level = state.levels[index];
   const sizeMs = config.windowsMs[index];
   if (level === undefined || sizeMs === undefined) return;
   // Due at the very end of a window, it still belongs to that window's pane 0.
   const position = panePositionOf(closed.windowStart, closesAt - 1, sizeMs);
-  if (level.openAggregates >= config.maxOpenAggregates) {
-    closeLatePanesEarly(config, state, index, position.closesAt, rows);
-  }
   const pane = openPane(config, level, sizeMs, closed.deviceId, position);
   for (const [metric, aggregate] of closed.metrics) {
     const present = pane.metrics.get(metric);

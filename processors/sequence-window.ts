@@ -1,55 +1,74 @@
-/** Sequence numbers behind the highest that are remembered one by one. */
+/** Numbers up to the highest that are remembered one by one, at least. */
 export const SEQUENCE_WINDOW = 1_024;
+/** Numbers that share a span of event times. */
+export const BLOCK = 32;
+/** The block that the highest number is in may have begun just now. */
+export const BLOCKS = SEQUENCE_WINDOW / BLOCK + 1;
 
-/** A device's counter may run in this many places at once: live, and one that is caught up or was before a restart. */
-const MAX_WINDOWS = 2;
-const BITS = 32;
+/** A device's counter may run in this many places at once: live, and those that are caught up or were before a restart. */
+export const MAX_WINDOWS = 3;
 
 /**
  * The numbers seen of one run of a device's counter, as in IPsec's anti-replay window (RFC 4303, 3.4.3): the highest and
- * a bitmap of those behind it. Plain data.
+ * a bitmap of those behind it, with the span of the event times of each 32. Plain data; arrays are indexed by block, which
+ * is ⌊seq / 32⌋ mod `BLOCKS`.
  */
 export interface SequenceWindow {
   highest: number;
-  /** The latest event time among the messages of this run, ms since the epoch. */
-  latestTimestamp: number;
-  /** Bit `seq % SEQUENCE_WINDOW` is set when seq was seen. */
+  /** Bit seq mod 32 of its block is set when seq was seen. */
   readonly seen: Uint32Array;
+  /** Of the block's messages, ms since the epoch; Infinity when none was seen. */
+  readonly earliest: Float64Array;
+  /** Likewise; -Infinity when none was seen. */
+  readonly latest: Float64Array;
 }
 
 /**
- * Tells whether a message was seen before, and remembers it when not. `windows` belong to one device, the one used last
- * first, and are changed in place.
- *
- * A number that was seen is a duplicate when its event time is not later than all that its run has brought: a
- * device whose counter started again sends seen numbers with later times. Without an event time (`timestamp` is
- * undefined) it is a duplicate when `wasPayloadSeen` says so.
+ * Tells whether a message was seen before: its number was, with an event time among those of its neighbours. A device
+ * whose counter started again sends seen numbers with other times, later ones or, where its clock was set back or it
+ * delivers what it stored before, earlier ones. It cannot be told where a run repeats the number and falls into the time
+ * in which another went through the same 32 numbers.
  */
 export function isSequenceDuplicate(
-  windows: SequenceWindow[],
+  windows: readonly SequenceWindow[],
   seq: number,
-  timestamp: number | undefined,
-  wasPayloadSeen: boolean,
+  timestamp: number,
 ): boolean {
   for (const window of windows) {
-    if (!covers(window, seq) || !isSeen(window, seq)) continue;
-    if (timestamp === undefined ? wasPayloadSeen : timestamp <= window.latestTimestamp) return true;
+    if (isSeen(window, seq) && distanceFrom(window, blockOf(seq), timestamp) === 0) return true;
   }
-  let at = 0;
-  while (at < windows.length && !continues(windows[at] as SequenceWindow, seq)) at++;
-  const window = at === windows.length ? openWindow(windows, seq) : moveToFront(windows, at);
-  remember(window, seq);
-  if (timestamp !== undefined && timestamp > window.latestTimestamp) window.latestTimestamp = timestamp;
   return false;
 }
 
-function covers({ highest }: SequenceWindow, seq: number): boolean {
-  return seq <= highest && seq > highest - SEQUENCE_WINDOW;
+/**
+ * Remembers a message that is no duplicate: in the run that it continues, of several the one whose event times are
+ * nearest, otherwise as the first of a run. `windows` belong to one device, the one used last first.
+ */
+export function rememberSequence(windows: SequenceWindow[], seq: number, timestamp: number): void {
+  let nearest = -1;
+  let least = Number.POSITIVE_INFINITY;
+  for (let at = 0; at < windows.length; at++) {
+    const window = windows[at] as SequenceWindow;
+    if (!continues(window, seq)) continue;
+    const distance = distanceFrom(window, neighbourOf(window, seq), timestamp);
+    if (nearest >= 0 && distance >= least) continue;
+    nearest = at;
+    least = distance;
+  }
+  const window = nearest < 0 ? openWindow(windows, seq) : moveToFront(windows, nearest);
+  enter(window, seq, timestamp);
 }
 
-function isSeen({ seen }: SequenceWindow, seq: number): boolean {
-  const bit = seq % SEQUENCE_WINDOW;
-  return ((seen[Math.floor(bit / BITS)] ?? 0) & (1 << (bit % BITS))) !== 0;
+function blockOf(seq: number): number {
+  return Math.floor(seq / BLOCK);
+}
+
+function covers({ highest }: SequenceWindow, seq: number): boolean {
+  return seq <= highest && blockOf(seq) > blockOf(highest) - BLOCKS;
+}
+
+function isSeen(window: SequenceWindow, seq: number): boolean {
+  return covers(window, seq) && ((window.seen[blockOf(seq) % BLOCKS] ?? 0) & (1 << (seq % BLOCK))) !== 0;
 }
 
 /** Whether a number not seen before belongs to this run: a gap within the window, or not far ahead of it. */
@@ -58,15 +77,33 @@ function continues(window: SequenceWindow, seq: number): boolean {
   return covers(window, seq) && !isSeen(window, seq);
 }
 
+/** The block whose event times those of `seq` should be near: its own, or the latest. */
+function neighbourOf(window: SequenceWindow, seq: number): number {
+  const own = blockOf(seq);
+  return covers(window, seq) && window.seen[own % BLOCKS] !== 0 ? own : blockOf(window.highest);
+}
+
+/** How far outside the block's event times, ms. */
+function distanceFrom({ earliest, latest }: SequenceWindow, block: number, timestamp: number): number {
+  const [from, to] = [earliest[block % BLOCKS] ?? 0, latest[block % BLOCKS] ?? 0];
+  return Math.max(from - timestamp, timestamp - to, 0);
+}
+
 function openWindow(windows: SequenceWindow[], seq: number): SequenceWindow {
-  const window: SequenceWindow = {
-    highest: seq,
-    latestTimestamp: Number.NEGATIVE_INFINITY,
-    seen: new Uint32Array(SEQUENCE_WINDOW / BITS),
-  };
+  const window = createSequenceWindow(seq);
   windows.unshift(window);
   if (windows.length > MAX_WINDOWS) windows.pop();
   return window;
+}
+
+/** A run of which nothing was seen. */
+export function createSequenceWindow(highest: number): SequenceWindow {
+  return {
+    highest,
+    seen: new Uint32Array(BLOCKS),
+    earliest: new Float64Array(BLOCKS).fill(Number.POSITIVE_INFINITY),
+    latest: new Float64Array(BLOCKS).fill(Number.NEGATIVE_INFINITY),
+  };
 }
 
 function moveToFront(windows: SequenceWindow[], at: number): SequenceWindow {
@@ -78,18 +115,19 @@ function moveToFront(windows: SequenceWindow[], at: number): SequenceWindow {
   return window;
 }
 
-function remember(window: SequenceWindow, seq: number): void {
+function enter(window: SequenceWindow, seq: number, timestamp: number): void {
+  const block = blockOf(seq);
+  const { seen, earliest, latest } = window;
   if (seq > window.highest) {
-    for (let skipped = window.highest + 1; skipped < seq; skipped++) setBit(window.seen, skipped, false);
+    for (let begun = blockOf(window.highest) + 1; begun <= block; begun++) {
+      seen[begun % BLOCKS] = 0;
+      earliest[begun % BLOCKS] = Number.POSITIVE_INFINITY;
+      latest[begun % BLOCKS] = Number.NEGATIVE_INFINITY;
+    }
     window.highest = seq;
   }
-  setBit(window.seen, seq, true);
-}
-
-function setBit(seen: Uint32Array, seq: number, isSet: boolean): void {
-  const bit = seq % SEQUENCE_WINDOW;
-  const word = Math.floor(bit / BITS);
-  const mask = 1 << (bit % BITS);
-  const present = seen[word] ?? 0;
-  seen[word] = isSet ? present | mask : present & ~mask;
+  const at = block % BLOCKS;
+  seen[at] = (seen[at] ?? 0) | (1 << (seq % BLOCK));
+  earliest[at] = Math.min(earliest[at] ?? timestamp, timestamp);
+  latest[at] = Math.max(latest[at] ?? timestamp, timestamp);
 }

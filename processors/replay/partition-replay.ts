@@ -4,7 +4,7 @@ import type { WindowAggregate } from '../../metric-store/metric-store.ts';
 import { createFoldOutput, type FoldOutput, step } from '../fold.ts';
 import { type FoldConfig, paneStrideOf } from '../fold-config.ts';
 import type { FoldKeeper } from '../fold-keeper.ts';
-import type { FoldState } from '../fold-state.ts';
+import { type FoldState, openAggregatesOf } from '../fold-state.ts';
 import type { RowWriter } from '../row-writer.ts';
 import type { QuarantinePositions } from '../verify/quarantine-positions.ts';
 import { ReplayInputMissingError } from './errors.ts';
@@ -114,8 +114,8 @@ export class PartitionReplay {
 
   #isExhausted({ key }: LogRecord): boolean {
     const { state, config } = this.#options;
-    const { devices, levels } = state;
-    if ((levels[0]?.openAggregates ?? 0) >= config.maxOpenAggregates) return true;
+    const { devices } = state;
+    if (openAggregatesOf(state) >= config.maxOpenAggregates) return true;
     return devices.size >= config.maxDevices && !devices.has(key.toString('latin1'));
   }
 

@@ -43,7 +43,7 @@ export interface UnquarantinedMessage {
   readonly reason: string;
 }
 
-/** Payloads of a device that are remembered to recognise a repetition of a message without number or time. */
+/** Payloads of a device that are remembered to recognise a repetition. */
 const PAYLOAD_MEMORY = 64;
 
 /** Collects the messages that count, from records in the order of their partitions. */
@@ -83,26 +83,48 @@ export class MessageCollector {
     };
     if (event === undefined) this.#refuse(context, 0, 'it cannot be decoded');
     else {
+      const payload = payloadOf(record, event.messages);
+      const latest = this.#payloads.get(record.key.toString()) ?? [];
+      const isRepeated = payload !== undefined && latest.includes(payload);
+      let isAnyKept = false;
       for (const [index, message] of event.messages.entries()) {
-        this.#addMessage(context, index, message, message.ts ?? event.received);
+        const timestamp = message.ts ?? event.received;
+        isAnyKept = this.#addMessage(context, index, message, timestamp, isRepeated) || isAnyKept;
+      }
+      if (isAnyKept && payload !== undefined) {
+        this.#payloads.set(record.key.toString(), [...latest, payload].slice(-PAYLOAD_MEMORY));
       }
     }
     if (this.#kept > this.#options.maxKept)
       throw new RangeTooLargeError(this.#options.maxKept, 'messages and readings');
   }
 
-  #addMessage(context: Context, index: number, message: DeviceMessage, timestamp: number): void {
+  /** Tells whether it was neither quarantined nor said before by a whole payload. */
+  #addMessage(
+    context: Context,
+    index: number,
+    message: DeviceMessage,
+    timestamp: number,
+    isRepeated: boolean,
+  ): boolean {
     const { maxAheadMs, maxAgeMs } = this.#options;
     const { logTime } = context;
     if (context.quarantined.has(index)) this.#refuse(context, index, '');
     else if (timestamp > logTime + maxAheadMs) this.#refuse(context, index, 'it is too far ahead');
     else if (timestamp < logTime - maxAgeMs) this.#refuse(context, index, 'it is too old');
-    else if (this.#isPayloadRepeated(context.record, index, message)) {
-      if (context.isCounted) {
-        this.counts.accepted++;
-        this.counts.duplicates++;
-      }
-    } else this.#keep(context, message, timestamp);
+    else if (isRepeated && (message.seq !== undefined || message.ts !== undefined)) {
+      this.#countDuplicate(context);
+    } else {
+      this.#keep(context, message, timestamp);
+      return true;
+    }
+    return false;
+  }
+
+  #countDuplicate({ isCounted }: Context): void {
+    if (!isCounted) return;
+    this.counts.accepted++;
+    this.counts.duplicates++;
   }
 
   #refuse({ isCounted, quarantined, partition, record }: Context, index: number, reason: string): void {
@@ -145,19 +167,17 @@ export class MessageCollector {
       this.#kept++;
     }
   }
+}
 
-  /** Decides for messages that lack a number or a time; the other ones are compared once all are there. */
-  #isPayloadRepeated({ key, value }: LogRecord, index: number, { seq, ts }: DeviceMessage): boolean {
-    if (ts === undefined ? seq === undefined : seq !== undefined) return false;
-    const text = value.toString('latin1');
-    const payload = text.slice(text.indexOf('"data":'));
-    const identity = createHash('sha1').update(`${index} ${payload}`, 'latin1').digest('base64');
-    const deviceId = key.toString();
-    const latest = this.#payloads.get(deviceId) ?? [];
-    if (latest.includes(identity)) return true;
-    this.#payloads.set(deviceId, [...latest, identity].slice(-PAYLOAD_MEMORY));
-    return false;
-  }
+/** Names the bytes of a payload. Undefined for a single message with a number and a time, which these name, or with neither. */
+function payloadOf({ value }: LogRecord, messages: readonly DeviceMessage[]): string | undefined {
+  const [first] = messages;
+  if (first === undefined) return undefined;
+  if (messages.length === 1 && (first.seq === undefined) === (first.ts === undefined)) return undefined;
+  const text = value.toString('latin1');
+  return createHash('sha1')
+    .update(text.slice(text.indexOf('"data":')), 'latin1')
+    .digest('base64');
 }
 
 interface Context {
