@@ -87,7 +87,7 @@ async function foldedPosition(
 ): Promise<FoldedPosition | undefined> {
   const { processor } = config;
   const events = createProcessorEvents(new Registry(), logger);
-  const state = await restoreFold(log, processor.group, partition, foldConfigOf(processor), events);
+  const { state } = await restoreFold(log, processor.group, partition, foldConfigOf(processor), events);
   return state.nextOffset === 0n ? undefined : { nextOffset: state.nextOffset, logTime: state.logTime };
 }
 

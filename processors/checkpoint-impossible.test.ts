@@ -28,6 +28,8 @@ function checkpointOf(rest: (writer: CheckpointWriter) => void, config: FoldConf
 function wholeOf(rest: (writer: CheckpointWriter) => void, config: FoldConfig = CONFIG): Buffer {
   const writer = new CheckpointWriter(BODY_AT);
   writer.text(foldFingerprint(config));
+  writer.varint(config.maxOpenAggregates);
+  writer.varint(config.maxDevices);
   rest(writer);
   const bytes = writer.bytes();
   bytes.write('SLCP', 'latin1');

@@ -5,7 +5,7 @@ import { namesOf, readNames, writeNames } from './checkpoint-names.ts';
 import { CheckpointReader } from './checkpoint-reader.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import { CheckpointDamagedError, CheckpointVersionError, FoldConfigChangedError } from './errors.ts';
-import { type FoldConfig, foldFingerprint } from './fold-config.ts';
+import { type FoldBudgets, type FoldConfig, foldFingerprint } from './fold-config.ts';
 import type { FoldState } from './fold-state.ts';
 
 /** FORMAT.md draws a checkpoint byte by byte. */
@@ -24,6 +24,8 @@ export function encodeCheckpoint(state: FoldState, config: FoldConfig): Buffer {
   const writer = new CheckpointWriter(BODY_AT);
   const names = namesOf(state);
   writer.text(foldFingerprint(config));
+  writer.varint(config.maxOpenAggregates);
+  writer.varint(config.maxDevices);
   writer.offset(state.nextOffset);
   writer.time(state.logTime);
   writeNames(writer, names.devices);
@@ -43,6 +45,7 @@ export function decodeCheckpoint(bytes: Buffer, config: FoldConfig): FoldState {
   const reader = new CheckpointReader(bytes, BODY_AT);
   const [then, now] = [reader.text(), foldFingerprint(config)];
   if (then !== now) throw new FoldConfigChangedError(then, now);
+  readBudgets(reader);
   const nextOffset = reader.offset();
   const logTime = reader.time();
   const names = { devices: readNames(reader), metrics: readNames(reader) };
@@ -50,6 +53,18 @@ export function decodeCheckpoint(bytes: Buffer, config: FoldConfig): FoldState {
   const levels = readLevels(reader, config.windowsMs, names);
   reader.end();
   return { logTime, nextOffset, devices, levels, alerts: new Map<string, never>() };
+}
+
+/** The budgets that the state was folded with, which may be others than those configured. Throws as `decodeCheckpoint`. */
+export function decodeBudgets(bytes: Buffer): FoldBudgets {
+  verify(bytes);
+  const reader = new CheckpointReader(bytes, BODY_AT);
+  reader.text();
+  return readBudgets(reader);
+}
+
+function readBudgets(reader: CheckpointReader): FoldBudgets {
+  return { maxOpenAggregates: reader.varint(), maxDevices: reader.varint() };
 }
 
 function seal(bytes: Buffer): Buffer {

@@ -1,5 +1,19 @@
+/**
+ * What bounds a fold. It shapes the output like the rest of the configuration; other than that it can be changed
+ * between two records, when both sides of the change are kept apart by a checkpoint.
+ */
+export interface FoldBudgets {
+  /**
+   * Open aggregates per partition, all resolutions together. A message that would open more closes late panes early;
+   * when that is not enough, it is quarantined, and those that add to open aggregates go on.
+   */
+  readonly maxOpenAggregates: number;
+  /** Devices remembered per partition; a message of a further one is quarantined. */
+  readonly maxDevices: number;
+}
+
 /** What shapes the fold's output. A different configuration is a different fold. */
-export interface FoldConfig {
+export interface FoldConfig extends FoldBudgets {
   /** Window sizes, ms, finest first; each a multiple of the one before. At least one. */
   readonly windowsMs: readonly number[];
   /** How far the watermark stays behind log time, ms. */
@@ -8,13 +22,6 @@ export interface FoldConfig {
   readonly maxAheadMs: number;
   /** Event time further than this behind log time is quarantined, ms. */
   readonly maxAgeMs: number;
-  /**
-   * Open aggregates per partition, all resolutions together. A message that would open more closes late panes early;
-   * when that is not enough, it is quarantined, and those that add to open aggregates go on.
-   */
-  readonly maxOpenAggregates: number;
-  /** Devices remembered per partition; a message of a further one is quarantined. */
-  readonly maxDevices: number;
 }
 
 /**
@@ -36,7 +43,7 @@ export function forgetAfterMs({ maxAgeMs, maxAheadMs }: FoldConfig): number {
   return maxAgeMs + maxAheadMs;
 }
 
-/** Names the parts of the configuration on which the content of panes depends. */
+/** Names the parts of the configuration on which the content of panes depends, and which a state cannot do without. */
 export function foldFingerprint({ windowsMs, graceMs, maxAheadMs, maxAgeMs }: FoldConfig): string {
   return `windows=${windowsMs.join(',')} grace=${graceMs} maxAhead=${maxAheadMs} maxAge=${maxAgeMs}`;
 }

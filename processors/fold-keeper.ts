@@ -3,11 +3,13 @@ import { encodeCheckpoint } from './checkpoint.ts';
 import type { FoldConfig } from './fold-config.ts';
 import type { FoldState } from './fold-state.ts';
 import type { ProcessorEvents } from './processor-events.ts';
+import { retryUntilAborted } from './retry.ts';
 
 export interface FoldKeeperOptions {
   readonly log: EventLog;
   readonly group: string;
   readonly partition: number;
+  /** What the state is folded with at first. */
   readonly config: FoldConfig;
   /** Time from one checkpoint to the next, ms. */
   readonly intervalMs: number;
@@ -20,6 +22,7 @@ export interface FoldKeeperOptions {
  */
 export class FoldKeeper {
   readonly #options: FoldKeeperOptions;
+  #config: FoldConfig;
   #lastStarted: number;
   #saving: Promise<void> | undefined;
   #saved: bigint | undefined;
@@ -27,6 +30,7 @@ export class FoldKeeper {
 
   constructor(options: FoldKeeperOptions) {
     this.#options = options;
+    this.#config = options.config;
     // Partitions are assigned together; their checkpoints should not all be due together.
     this.#lastStarted = performance.now() - (options.partition % 8) * (options.intervalMs / 8);
   }
@@ -37,6 +41,23 @@ export class FoldKeeper {
     if (this.#saved === undefined || this.#saved === this.#committed) return undefined;
     this.#committed = this.#saved;
     return { offset: this.#saved, metadata: '' };
+  }
+
+  /**
+   * From this state on the fold goes on with another configuration: resolves once a checkpoint says so. Call when the
+   * state's output is durable. Rejects only when the signal aborts.
+   */
+  async changeConfig(state: FoldState, config: FoldConfig, signal: AbortSignal): Promise<void> {
+    await this.#saving;
+    const { log, group, partition, events } = this.#options;
+    const checkpoint = encodeCheckpoint(state, config);
+    await retryUntilAborted(
+      signal,
+      (error) => events.checkpointFailed(error),
+      () => log.saveCheckpoint(group, partition, checkpoint),
+    );
+    this.#config = config;
+    this.#saved = state.nextOffset;
   }
 
   /** Waits for the checkpoint being saved, and saves a last one of `state` where there is one. */
@@ -51,7 +72,7 @@ export class FoldKeeper {
     const startedAt = performance.now();
     this.#lastStarted = startedAt;
     const { nextOffset } = state;
-    const checkpoint = encodeCheckpoint(state, this.#options.config);
+    const checkpoint = encodeCheckpoint(state, this.#config);
     const stalledMs = performance.now() - startedAt;
     this.#saving = this.#save(nextOffset, checkpoint, stalledMs).finally(() => {
       this.#saving = undefined;

@@ -1,9 +1,16 @@
 import type { EventLog } from '../event-log/event-log.ts';
-import { decodeCheckpoint } from './checkpoint.ts';
+import { decodeBudgets, decodeCheckpoint } from './checkpoint.ts';
 import { FoldConfigChangedError } from './errors.ts';
 import type { FoldConfig } from './fold-config.ts';
 import { createFoldState, type FoldState } from './fold-state.ts';
 import type { ProcessorEvents } from './processor-events.ts';
+
+/** Where a partition's fold goes on, and with what. */
+export interface RestoredFold {
+  readonly state: FoldState;
+  /** The configuration with the budgets that shaped the state. */
+  readonly config: FoldConfig;
+}
 
 /**
  * The state from which a partition's fold goes on: the usable checkpoint that reaches furthest, or the start of the log.
@@ -16,16 +23,18 @@ export async function restoreFold(
   partition: number,
   config: FoldConfig,
   events: ProcessorEvents,
-): Promise<FoldState> {
-  let furthest: FoldState | undefined;
+): Promise<RestoredFold> {
+  let furthest: RestoredFold | undefined;
+  // Newest first: of two that reach as far, the later one tells the budgets.
   for (const bytes of await log.loadCheckpoints(group, partition)) {
     try {
       const state = decodeCheckpoint(bytes, config);
-      if (furthest === undefined || state.nextOffset > furthest.nextOffset) furthest = state;
+      if (furthest !== undefined && state.nextOffset <= furthest.state.nextOffset) continue;
+      furthest = { state, config: { ...config, ...decodeBudgets(bytes) } };
     } catch (error) {
       if (error instanceof FoldConfigChangedError) throw error;
       events.checkpointRefused(partition, error);
     }
   }
-  return furthest ?? createFoldState(config.windowsMs.length);
+  return furthest ?? { state: createFoldState(config.windowsMs.length), config };
 }

@@ -13,12 +13,24 @@ export interface PartitionFoldOptions {
   readonly partition: number;
   /** Where the fold goes on; this fold's own from now on. */
   readonly state: FoldState;
+  /** What the state was folded with. */
   readonly config: FoldConfig;
+  /** What it is to be folded with later, where that differs. */
+  readonly change?: ConfigChange;
   readonly log: EventLog;
   readonly quarantineTopic: string;
   readonly rowWriter: RowWriter;
   readonly keeper: FoldKeeper;
   readonly events: ProcessorEvents;
+}
+
+/**
+ * Another configuration for the records from an offset on. Those before it may have been folded by a process that
+ * died without a checkpoint: they have to be folded as it did.
+ */
+export interface ConfigChange {
+  readonly config: FoldConfig;
+  readonly from: bigint;
 }
 
 /**
@@ -31,9 +43,13 @@ export class PartitionFold {
   /** Output that is not durable yet. */
   #output: FoldOutput = createFoldOutput();
   #isDurable = true;
+  #config: FoldConfig;
+  #change: ConfigChange | undefined;
 
   constructor(options: PartitionFoldOptions) {
     this.#options = options;
+    this.#config = options.config;
+    this.#change = options.change;
   }
 
   /** The log time at which the next open pane closes, ms since the epoch; Infinity when nothing is open. */
@@ -43,14 +59,27 @@ export class PartitionFold {
 
   /** Folds a batch. Rejects only when the batch's signal aborts. */
   async fold(batch: RecordBatch): Promise<Commit | undefined> {
+    const { keeper, state } = this.#options;
+    const change = this.#change;
+    const last = batch.records.at(-1)?.offset ?? state.nextOffset;
+    if (change !== undefined && last >= change.from) {
+      await this.#foldDurably(batch, change.from);
+      await keeper.changeConfig(state, change.config, batch.signal);
+      this.#config = change.config;
+      this.#change = undefined;
+    }
+    await this.#foldDurably(batch, last + 1n);
+    return keeper.afterBatch(state);
+  }
+
+  /** Folds the records below an offset. */
+  async #foldDurably(batch: RecordBatch, below: bigint): Promise<void> {
     this.#isDurable = false;
-    this.#foldRecords(batch);
+    this.#foldRecords(batch, below);
     const { rows, quarantined } = this.#output;
     if (rows.length > 0 || quarantined.length > 0) await this.#makeDurable(batch.signal);
     this.#output = createFoldOutput();
     this.#isDurable = true;
-    const { keeper, state } = this.#options;
-    return keeper.afterBatch(state);
   }
 
   /** Keeps a last checkpoint. Call when no batch is being folded. */
@@ -59,10 +88,13 @@ export class PartitionFold {
     await keeper.close(this.#isDurable ? state : undefined);
   }
 
-  #foldRecords({ records, partition, endOffset }: RecordBatch): void {
-    const { config, state, events } = this.#options;
+  #foldRecords({ records, partition, endOffset }: RecordBatch, below: bigint): void {
+    const { state, events } = this.#options;
     const output = createFoldOutput();
-    for (const record of records) if (record.offset >= state.nextOffset) step(config, state, record, output);
+    for (const record of records) {
+      if (record.offset >= state.nextOffset && record.offset < below)
+        step(this.#config, state, record, output);
+    }
     events.folded(partition, output, Number(endOffset - state.nextOffset), openAggregatesOf(state));
     for (const row of output.rows) this.#output.rows.push(row);
     for (const message of output.quarantined) this.#output.quarantined.push(message);

@@ -5,9 +5,8 @@ import type { TopicNames } from '../event-log/topics.ts';
 import type { MetricStore } from '../metric-store/metric-store.ts';
 import type { FoldConfig } from './fold-config.ts';
 import { FoldKeeper } from './fold-keeper.ts';
-import { restoreFold } from './fold-restore.ts';
-import type { FoldState } from './fold-state.ts';
-import { PartitionFold } from './partition-fold.ts';
+import { type RestoredFold, restoreFold } from './fold-restore.ts';
+import { type ConfigChange, PartitionFold } from './partition-fold.ts';
 import { createProcessorEvents, type ProcessorEvents } from './processor-events.ts';
 import { RowWriter } from './row-writer.ts';
 import { Ticker } from './ticker.ts';
@@ -46,10 +45,11 @@ export async function openProcessor(options: ProcessorOptions): Promise<Processo
     group: options.group,
     onAssigned: async (partition) => {
       const { log, group, fold } = options;
-      const state = await restoreFold(log, group, partition, fold, events);
-      events.partitionAssigned(partition, state.nextOffset);
-      partitions.add(partition, state);
-      return state.nextOffset;
+      const restored = await restoreFold(log, group, partition, fold, events);
+      const change = await configChange(options, partition, restored.config);
+      events.partitionAssigned(partition, restored.state.nextOffset);
+      partitions.add(partition, restored, change);
+      return restored.state.nextOffset;
     },
     onRevoked: (partition) => {
       events.partitionRevoked(partition);
@@ -68,6 +68,17 @@ export async function openProcessor(options: ProcessorOptions): Promise<Processo
       await partitions.close();
     },
   };
+}
+
+/** The configured budgets hold from the end of the log on, where a checkpoint names others. */
+async function configChange(
+  { log, topics, fold }: ProcessorOptions,
+  partition: number,
+  { maxOpenAggregates, maxDevices }: FoldConfig,
+): Promise<ConfigChange | undefined> {
+  if (maxOpenAggregates === fold.maxOpenAggregates && maxDevices === fold.maxDevices) return undefined;
+  const offsets = await log.offsets(topics.telemetry, 0);
+  return { config: fold, from: offsets[partition]?.end ?? 0n };
 }
 
 interface OwnedPartition {
@@ -89,14 +100,15 @@ class OwnedPartitions {
     this.#rowWriter = new RowWriter({ store, events, maxConcurrentWrites, maxRowsPerWrite });
   }
 
-  add(partition: number, state: FoldState): void {
+  add(partition: number, { state, config }: RestoredFold, change: ConfigChange | undefined): void {
     this.remove(partition);
-    const { log, group, topics, fold: config, checkpointIntervalMs: intervalMs, clock } = this.#options;
+    const { log, group, topics, checkpointIntervalMs: intervalMs, clock } = this.#options;
     const events = this.#events;
     const fold = new PartitionFold({
       partition,
       state,
       config,
+      ...(change !== undefined && { change }),
       log,
       quarantineTopic: topics.quarantine,
       rowWriter: this.#rowWriter,

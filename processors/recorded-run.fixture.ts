@@ -139,7 +139,8 @@ export class RecordedRun {
   /** Up to where the live group has folded a partition. */
   async foldedPosition(partition: number) {
     const events = createProcessorEvents(new Registry(), logger);
-    const { nextOffset, logTime } = await restoreFold(this.log, GROUP, partition, this.#fold, events);
+    const { state } = await restoreFold(this.log, GROUP, partition, this.#fold, events);
+    const { nextOffset, logTime } = state;
     return nextOffset === 0n ? undefined : { nextOffset, logTime };
   }
 
