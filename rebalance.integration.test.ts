@@ -40,10 +40,10 @@ class Member {
     return member;
   }
 
-  /** The partitions of which it has folded something since they were assigned. */
+  /** The partitions that it owns. */
   async partitions(): Promise<number[]> {
     const metrics = await this.#metrics();
-    return [...metrics.matchAll(/^sluice_processor_lag_records\{partition="(\d+)"\}/gm)].map(([, n]) =>
+    return [...metrics.matchAll(/^sluice_processor_open_aggregates\{partition="(\d+)"\}/gm)].map(([, n]) =>
       Number(n),
     );
   }
@@ -124,7 +124,7 @@ describe.skipIf(!isScaledOutHere)('a group of processors under load', () => {
   test('takes back a member that was suspended until its partitions had moved, and is not harmed by it', async () => {
     const [victim, ...others] = await startMembers(3);
     if (victim === undefined) return;
-    const run = simulate(settings, ...LOAD, '--duration', '22s');
+    const run = simulate(settings, ...LOAD, '--duration', '120s');
     await untilUnderLoad(run);
     await expect.poll(() => victim.partitions(), PATIENCE).toHaveLength(PARTITIONS / 3);
     victim.process.child.kill('SIGSTOP');
@@ -133,6 +133,7 @@ describe.skipIf(!isScaledOutHere)('a group of processors under load', () => {
     const before = await victim.readings();
     await expect.poll(() => victim.partitions(), PATIENCE).toHaveLength(PARTITIONS / 3);
     await expect.poll(() => victim.readings(), PATIENCE).toBeGreaterThan(before);
+    run.child.kill('SIGINT');
     await expectPass(run);
   });
 });

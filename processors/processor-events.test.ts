@@ -14,7 +14,7 @@ test('a consumer that fails and then gets a partition is failing no longer, thou
   const events = createEvents();
   events.consumerFailed(new Error('the coordinator is loading'));
   expect(events.failing()).toBe('event log: the coordinator is loading');
-  events.partitionAssigned(3, 0n);
+  events.partitionAssigned(3, 0n, 0);
   expect(events.failing()).toBeUndefined();
 });
 

@@ -6,7 +6,7 @@ import type { FoldOutput } from './fold.ts';
 
 /** One function per thing that happens in a processor: it counts it and, where a person should know, logs it. */
 export interface ProcessorEvents {
-  partitionAssigned(partition: number, from: bigint): void;
+  partitionAssigned(partition: number, from: bigint, openAggregates: number): void;
   partitionRevoked(partition: number): void;
   folded(partition: number, output: FoldOutput, lag: number, openAggregates: number): void;
   rowsWritten(rows: number): void;
@@ -38,8 +38,10 @@ export function createProcessorEvents(registry: Registry, logger: Logger): Proce
     logger.warn({ err: error }, `${what}, retrying`);
   };
   return {
-    partitionAssigned(partition, from) {
+    partitionAssigned(partition, from, openAggregates) {
       consumerFailure = undefined;
+      // Tells who owns a partition before anything is folded of it.
+      counters.open.set({ partition }, openAggregates);
       logger.info({ partition, offset: from.toString() }, 'partition assigned');
     },
     partitionRevoked(partition) {

@@ -6,6 +6,7 @@ import type { MetricStore } from '../metric-store/metric-store.ts';
 import type { FoldConfig } from './fold-config.ts';
 import { FoldKeeper } from './fold-keeper.ts';
 import { type RestoredFold, restoreFold } from './fold-restore.ts';
+import { openAggregatesOf } from './fold-state.ts';
 import { type ConfigChange, PartitionFold } from './partition-fold.ts';
 import { createProcessorEvents, type ProcessorEvents } from './processor-events.ts';
 import { RowWriter } from './row-writer.ts';
@@ -47,7 +48,7 @@ export async function openProcessor(options: ProcessorOptions): Promise<Processo
       const { log, group, fold } = options;
       const restored = await restoreFold(log, group, partition, fold, events);
       const change = await configChange(options, partition, restored.config);
-      events.partitionAssigned(partition, restored.state.nextOffset);
+      events.partitionAssigned(partition, restored.state.nextOffset, openAggregatesOf(restored.state));
       partitions.add(partition, restored, change);
       return restored.state.nextOffset;
     },

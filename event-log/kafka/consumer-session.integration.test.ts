@@ -15,7 +15,7 @@ describe.skipIf(brokers[0] === '')('a consumer session', () => {
   test('that has ended takes over no partitions in a join that completes afterwards', async () => {
     const { topic, group, log, other } = await openTopic();
     const { held, release } = await holdBatch(other, topic, group);
-    const { running, events } = openSession(topic, group, { stuckAfterMs: 1_500 });
+    const { running, events } = openSession(topic, group, { stuckAfterMs: 6_000 });
     await vi.waitFor(() => expect(events).toContain('assigned'), PATIENCE);
     for (const partition of [0, 1]) await log.append(topic, partition, 'device', Buffer.from('x'));
     await held;
