@@ -116,3 +116,18 @@ test.each([
     for (const resolutionMs of TIGHT.windowsMs) expect(await storedReadings(resolutionMs)).toBe(40);
   },
 );
+
+test('a final checkpoint is followed by one that is not, before anything is folded', async () => {
+  const first = foldWith(createFoldState(2), TIGHT);
+  await first.fold(batchOf(records.slice(0, 10)));
+  await first.close();
+  const restored = await restoreFold(log, GROUP, 0, WIDE, events);
+  expect(restored).toMatchObject({ config: TIGHT, isFinal: true, state: { nextOffset: 10n } });
+
+  const next = foldWith(restored.state, restored.config, { config: WIDE, from: 10n });
+  await next.fold(batchOf(records));
+  const again = await restoreFold(log, GROUP, 0, TIGHT, events);
+  expect(again).toMatchObject({ config: WIDE, isFinal: false, state: { nextOffset: 10n } });
+  await foldWith(again.state, again.config).fold(batchOf([...records.slice(10), end]));
+  for (const resolutionMs of TIGHT.windowsMs) expect(await storedReadings(resolutionMs)).toBe(40);
+});

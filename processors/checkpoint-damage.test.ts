@@ -61,7 +61,7 @@ describe('a damaged checkpoint is refused as such', () => {
 
   test.each([
     { at: 1, where: 0, what: 'it does not start as a checkpoint does' },
-    { at: 8, where: 8, what: '655 bytes were written, 654 are there' },
+    { at: 8, where: 8, what: '654 bytes were written, 655 are there' },
     { at: 100, where: 12, what: 'checksum [0-9a-f]{8} where [0-9a-f]{8} was stored' },
   ])('and the error says where and what: $what', ({ at, where, what }) => {
     const bytes = encodeCheckpoint(goldenState(), GOLDEN_CONFIG);

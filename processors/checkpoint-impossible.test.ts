@@ -30,6 +30,7 @@ function wholeOf(rest: (writer: CheckpointWriter) => void, config: FoldConfig = 
   writer.text(foldFingerprint(config));
   writer.varint(config.maxOpenAggregates);
   writer.varint(config.maxDevices);
+  writer.varint(0);
   rest(writer);
   const bytes = writer.bytes();
   bytes.write('SLCP', 'latin1');

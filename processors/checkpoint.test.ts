@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { foldOn, foldRun, reachableState, sealed } from './checkpoint.fixture.ts';
-import { decodeBudgets, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import { decodeCheckpoint, decodeTerms, encodeCheckpoint } from './checkpoint.ts';
 import { GOLDEN_CONFIG, goldenState, HOUR } from './checkpoint-golden.fixture.ts';
 import { CheckpointVersionError, FoldConfigChangedError } from './errors.ts';
 import { createFoldState, type FoldState, type LevelState } from './fold-state.ts';
@@ -172,7 +172,12 @@ describe('a checkpoint of another configuration', () => {
   test('whose budgets alone differ is read, and tells them', () => {
     const config = { ...GOLDEN_CONFIG, maxOpenAggregates: 1, maxDevices: 1 };
     expect(decodeCheckpoint(bytes, config)).toEqual(goldenState());
-    expect(decodeBudgets(bytes)).toEqual({ maxOpenAggregates: 500_000, maxDevices: 50_000 });
+    const budgets = { maxOpenAggregates: 500_000, maxDevices: 50_000 };
+    expect(decodeTerms(bytes)).toEqual({ budgets, isFinal: false });
+    expect(decodeTerms(encodeCheckpoint(goldenState(), config, true))).toEqual({
+      budgets: { maxOpenAggregates: 1, maxDevices: 1 },
+      isFinal: true,
+    });
   });
 });
 

@@ -18,14 +18,15 @@ const BODY_AT = 16;
 
 /**
  * Encodes a state between two records. Equal states have equal encodings: no Map's order matters but that of the
- * metrics of a pane, in which its rows are emitted. Throws `RangeError` for a state that folding with this configuration cannot give.
+ * metrics of a pane, in which its rows are emitted. `isFinal`: the process folds nothing beyond it. Throws `RangeError` for a state that folding with this configuration cannot give.
  */
-export function encodeCheckpoint(state: FoldState, config: FoldConfig): Buffer {
+export function encodeCheckpoint(state: FoldState, config: FoldConfig, isFinal = false): Buffer {
   const writer = new CheckpointWriter(BODY_AT);
   const names = namesOf(state);
   writer.text(foldFingerprint(config));
   writer.varint(config.maxOpenAggregates);
   writer.varint(config.maxDevices);
+  writer.varint(isFinal ? 1 : 0);
   writer.offset(state.nextOffset);
   writer.time(state.logTime);
   writeNames(writer, names.devices);
@@ -45,7 +46,7 @@ export function decodeCheckpoint(bytes: Buffer, config: FoldConfig): FoldState {
   const reader = new CheckpointReader(bytes, BODY_AT);
   const [then, now] = [reader.text(), foldFingerprint(config)];
   if (then !== now) throw new FoldConfigChangedError(then, now);
-  readBudgets(reader);
+  readTerms(reader);
   const nextOffset = reader.offset();
   const logTime = reader.time();
   const names = { devices: readNames(reader), metrics: readNames(reader) };
@@ -55,16 +56,25 @@ export function decodeCheckpoint(bytes: Buffer, config: FoldConfig): FoldState {
   return { logTime, nextOffset, devices, levels, alerts: new Map<string, never>() };
 }
 
-/** The budgets that the state was folded with, which may be others than those configured. Throws as `decodeCheckpoint`. */
-export function decodeBudgets(bytes: Buffer): FoldBudgets {
+/** What a checkpoint says of the folding around it. */
+export interface CheckpointTerms {
+  /** Those that the state was folded with, which may be others than those configured. */
+  readonly budgets: FoldBudgets;
+  /** Whether its process folded nothing beyond it. */
+  readonly isFinal: boolean;
+}
+
+/** Throws as `decodeCheckpoint`, but for a changed configuration. */
+export function decodeTerms(bytes: Buffer): CheckpointTerms {
   verify(bytes);
   const reader = new CheckpointReader(bytes, BODY_AT);
   reader.text();
-  return readBudgets(reader);
+  return readTerms(reader);
 }
 
-function readBudgets(reader: CheckpointReader): FoldBudgets {
-  return { maxOpenAggregates: reader.varint(), maxDevices: reader.varint() };
+function readTerms(reader: CheckpointReader): CheckpointTerms {
+  const budgets = { maxOpenAggregates: reader.varint(), maxDevices: reader.varint() };
+  return { budgets, isFinal: reader.upTo(1, 'as a flag') === 1 };
 }
 
 function seal(bytes: Buffer): Buffer {

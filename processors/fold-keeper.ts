@@ -60,19 +60,19 @@ export class FoldKeeper {
     this.#saved = state.nextOffset;
   }
 
-  /** Waits for the checkpoint being saved, and saves a last one of `state` where there is one. */
+  /** Waits for the checkpoint being saved, and saves a final one of `state` where there is one. */
   async close(state: FoldState | undefined): Promise<void> {
     await this.#saving;
-    if (state !== undefined && state.nextOffset !== this.#saved) this.#start(state);
+    if (state !== undefined) this.#start(state, true);
     await this.#saving;
   }
 
-  #start(state: FoldState): void {
+  #start(state: FoldState, isFinal = false): void {
     if (this.#saving !== undefined) return;
     const startedAt = performance.now();
     this.#lastStarted = startedAt;
     const { nextOffset } = state;
-    const checkpoint = encodeCheckpoint(state, this.#config);
+    const checkpoint = encodeCheckpoint(state, this.#config, isFinal);
     const stalledMs = performance.now() - startedAt;
     this.#saving = this.#save(nextOffset, checkpoint, stalledMs).finally(() => {
       this.#saving = undefined;

@@ -1,5 +1,5 @@
 import type { EventLog } from '../event-log/event-log.ts';
-import { decodeBudgets, decodeCheckpoint } from './checkpoint.ts';
+import { decodeCheckpoint, decodeTerms } from './checkpoint.ts';
 import { FoldConfigChangedError } from './errors.ts';
 import type { FoldConfig } from './fold-config.ts';
 import { createFoldState, type FoldState } from './fold-state.ts';
@@ -10,6 +10,8 @@ export interface RestoredFold {
   readonly state: FoldState;
   /** The configuration with the budgets that shaped the state. */
   readonly config: FoldConfig;
+  /** Whether nothing beyond the state was folded. Holds only until somebody folds on from it. */
+  readonly isFinal: boolean;
 }
 
 /**
@@ -25,16 +27,17 @@ export async function restoreFold(
   events: ProcessorEvents,
 ): Promise<RestoredFold> {
   let furthest: RestoredFold | undefined;
-  // Newest first: of two that reach as far, the later one tells the budgets.
+  // Newest first: of two that reach as far, the later one tells the terms.
   for (const bytes of await log.loadCheckpoints(group, partition)) {
     try {
       const state = decodeCheckpoint(bytes, config);
       if (furthest !== undefined && state.nextOffset <= furthest.state.nextOffset) continue;
-      furthest = { state, config: { ...config, ...decodeBudgets(bytes) } };
+      const { budgets, isFinal } = decodeTerms(bytes);
+      furthest = { state, config: { ...config, ...budgets }, isFinal };
     } catch (error) {
       if (error instanceof FoldConfigChangedError) throw error;
       events.checkpointRefused(partition, error);
     }
   }
-  return furthest ?? { state: createFoldState(config.windowsMs.length), config };
+  return furthest ?? { state: createFoldState(config.windowsMs.length), config, isFinal: false };
 }

@@ -47,7 +47,7 @@ export async function openProcessor(options: ProcessorOptions): Promise<Processo
     onAssigned: async (partition) => {
       const { log, group, fold } = options;
       const restored = await restoreFold(log, group, partition, fold, events);
-      const change = await configChange(options, partition, restored.config);
+      const change = await configChange(options, partition, restored);
       events.partitionAssigned(partition, restored.state.nextOffset, openAggregatesOf(restored.state));
       partitions.add(partition, restored, change);
       return restored.state.nextOffset;
@@ -71,12 +71,16 @@ export async function openProcessor(options: ProcessorOptions): Promise<Processo
   };
 }
 
-/** The configured budgets hold from the end of the log on, where a checkpoint names others. */
+/**
+ * From where on the configured budgets hold: from a final checkpoint, which is final no longer then, and otherwise, where
+ * a checkpoint names other budgets, from the end of the log.
+ */
 async function configChange(
   { log, topics, fold }: ProcessorOptions,
   partition: number,
-  { maxOpenAggregates, maxDevices }: FoldConfig,
+  { state, config: { maxOpenAggregates, maxDevices }, isFinal }: RestoredFold,
 ): Promise<ConfigChange | undefined> {
+  if (isFinal) return { config: fold, from: state.nextOffset };
   if (maxOpenAggregates === fold.maxOpenAggregates && maxDevices === fold.maxDevices) return undefined;
   const offsets = await log.offsets(topics.telemetry, 0);
   return { config: fold, from: offsets[partition]?.end ?? 0n };
